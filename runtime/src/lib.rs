@@ -1,0 +1,35 @@
+//! Events that are published and consumed once, in order, and on record, in your service's own database.
+
+// The paths that the macros write, `::tracked_events::…`, also hold inside this crate.
+extern crate self as tracked_events;
+
+pub mod broker;
+mod clock;
+mod codec;
+mod config;
+mod connection;
+pub mod envelope;
+mod error;
+mod event;
+pub mod listen;
+mod publish;
+pub mod retry;
+pub mod store;
+pub mod stores;
+
+#[cfg(feature = "postgres")]
+pub use diesel_async::AsyncPgConnection;
+
+#[cfg(feature = "sqlite")]
+pub use self::connection::AsyncSqliteConnection;
+pub use self::{
+    clock::{Clock, Timestamp},
+    connection::{Backend, FromSyncTx, FromTx, SyncTx, Tx},
+    error::{BoxError, ConfigError, Error, ErrorKind, HandlerError, Result, Verdict},
+    event::{IdField, KeyField, Publishable, Published, TrackedEvent},
+    listen::{EventContext, FromDelivery, State},
+    publish::{PublishOptions, Publisher},
+};
+
+#[doc(hidden)]
+pub mod __private;

@@ -1,0 +1,115 @@
+//! Publishing from code that has no connection at hand.
+
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+
+use super::stage::{PublishOptions, staged};
+use crate::{
+    clock::Clock,
+    error::{Error, Result},
+    event::{Publishable, TrackedEvent},
+    store::{OpenTransaction, SharedStore},
+};
+
+/// Publishes events, each staged in the service's database before anything is sent. Cheap to clone.
+#[derive(Clone)]
+pub struct Publisher(Arc<Inner>);
+
+struct Inner {
+    store: SharedStore,
+    service: String,
+    clock: Clock,
+    /// Wakes the relay of this process.
+    nudge: Arc<Notify>,
+}
+
+impl Publisher {
+    pub(crate) fn new(store: SharedStore, service: impl Into<String>, clock: Clock, nudge: Arc<Notify>) -> Self {
+        Self(Arc::new(Inner { store, service: service.into(), clock, nudge }))
+    }
+
+    /// Stages one event in a transaction of its own; when this returns, it will reach the broker.
+    ///
+    /// # Errors
+    /// When the event cannot be encoded or the database refuses; then nothing is published.
+    pub async fn publish<E: TrackedEvent>(&self, event: &E) -> Result<()> {
+        self.publish_with(event, &PublishOptions::DEFAULT).await
+    }
+
+    /// Stages an event, an `Option` or `Vec` of one, or a [`Published`](crate::Published): all or none.
+    ///
+    /// # Errors
+    /// When an event cannot be encoded or the database refuses; then nothing is published.
+    pub async fn publish_with<P: Publishable>(&self, events: &P, options: &PublishOptions) -> Result<()> {
+        let staged = staged(events.events(), options, &self.0.service, self.0.clock.now())?;
+        if !staged.is_empty() {
+            let store = Arc::clone(&self.0.store);
+            run_to_the_end(async move { store.stage_alone(staged).await }).await?;
+            self.0.nudge.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Opens a transaction: write on [`PublisherTransaction::tx`], publish, then commit.
+    ///
+    /// # Errors
+    /// When no connection can be had.
+    pub async fn begin(&self) -> Result<PublisherTransaction> {
+        let open = self.0.store.begin().await?;
+        Ok(PublisherTransaction { open, publisher: self.clone() })
+    }
+}
+
+/// A transaction of the service's own, in which events can be published.
+pub struct PublisherTransaction {
+    open: Box<dyn OpenTransaction>,
+    publisher: Publisher,
+}
+
+impl PublisherTransaction {
+    /// The connection to write on.
+    pub fn tx(&mut self) -> crate::Tx<'_> {
+        self.open.tx()
+    }
+
+    /// Stages events in this transaction.
+    ///
+    /// # Errors
+    /// When an event cannot be encoded or the database refuses.
+    pub async fn publish<P: Publishable>(&mut self, events: &P) -> Result<()> {
+        let inner = &self.publisher.0;
+        let staged = staged(events.events(), &PublishOptions::DEFAULT, &inner.service, inner.clock.now())?;
+        let store = Arc::clone(&inner.store);
+        store.stage(&mut self.open.tx(), &staged).await
+    }
+
+    /// Commits, and wakes the relay.
+    ///
+    /// # Errors
+    /// When the commit failed; then nothing is published.
+    pub async fn commit(self) -> Result<()> {
+        self.open.commit().await?;
+        self.publisher.0.nudge.notify_one();
+        Ok(())
+    }
+
+    /// Rolls back: nothing was written, nothing is published.
+    ///
+    /// # Errors
+    /// When the database is gone; the transaction is rolled back all the same.
+    pub async fn rollback(self) -> Result<()> {
+        self.open.rollback().await
+    }
+}
+
+/// Runs an operation of the store to its end even when the caller goes away: a transaction is never left open.
+pub(crate) async fn run_to_the_end<T: Send + 'static>(
+    operation: impl Future<Output = Result<T>> + Send + 'static,
+) -> Result<T> {
+    match tokio::spawn(operation).await {
+        Ok(result) => result,
+        Err(stopped) if stopped.is_panic() => std::panic::resume_unwind(stopped.into_panic()),
+        Err(_) => Err(Error::new(crate::ErrorKind::ShuttingDown, "the runtime is shutting down")),
+    }
+}

@@ -1,0 +1,79 @@
+//! What published events inherit from the event that a handler is working on.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
+
+use uuid::Uuid;
+
+use crate::store::Delivery;
+
+tokio::task_local! {
+    static CURRENT: Arc<DeliveryScope>;
+}
+
+/// The namespace of the ids that are derived from a consumed event.
+const NAMESPACE: Uuid = Uuid::from_u128(0x7f0a_51c2_4b6e_5d0a_9a33_6d1f_0c8e_2b47);
+
+/// The delivery under whose attempt this task runs.
+#[derive(Debug)]
+pub(crate) struct DeliveryScope {
+    event_id: String,
+    listener: String,
+    group: String,
+    replay_id: String,
+    correlation_id: Option<String>,
+    traceparent: Option<String>,
+    published: AtomicU32,
+}
+
+impl DeliveryScope {
+    pub(crate) fn new(delivery: &Delivery, group: &str) -> Arc<Self> {
+        Arc::new(Self {
+            event_id: delivery.envelope.event_id.clone(),
+            listener: delivery.listener.clone(),
+            group: group.to_owned(),
+            replay_id: delivery.replay_id.clone(),
+            correlation_id: delivery.envelope.correlation_id.clone(),
+            traceparent: delivery.envelope.traceparent.clone(),
+            published: AtomicU32::new(0),
+        })
+    }
+
+    /// Runs `future` as the work of this delivery.
+    pub(crate) async fn enter<F: Future>(self: Arc<Self>, future: F) -> F::Output {
+        CURRENT.scope(self, future).await
+    }
+
+    /// Runs blocking `work` as the work of this delivery.
+    pub(crate) fn enter_blocking<R>(self: Arc<Self>, work: impl FnOnce() -> R) -> R {
+        CURRENT.sync_scope(self, work)
+    }
+
+    /// The delivery that the calling task works on.
+    pub(crate) fn current() -> Option<Arc<Self>> {
+        CURRENT.try_with(Arc::clone).ok()
+    }
+
+    /// The id of the next event published here: the same when the attempt is repeated.
+    pub(crate) fn next_id(&self) -> String {
+        let ordinal = self.published.fetch_add(1, Ordering::Relaxed);
+        let name = [&self.event_id, &self.group, &self.listener, &self.replay_id]
+            .map(|part| part.replace('\\', "\\\\").replace('|', "\\|"));
+        Uuid::new_v5(&NAMESPACE, format!("{}|{ordinal}", name.join("|")).as_bytes()).to_string()
+    }
+
+    /// The id of the event being handled: the cause of what is published.
+    pub(crate) fn event_id(&self) -> &str {
+        &self.event_id
+    }
+
+    pub(crate) fn correlation_id(&self) -> Option<&str> {
+        self.correlation_id.as_deref()
+    }
+
+    pub(crate) fn traceparent(&self) -> Option<&str> {
+        self.traceparent.as_deref()
+    }
+}

@@ -1,0 +1,3 @@
+//! The databases, one folder each.
+
+pub mod schema;
