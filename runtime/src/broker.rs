@@ -18,7 +18,7 @@ use crate::{
     envelope::Envelope,
     error::Result,
     listen::{Order, Start},
-    store::{EventKind, Lease},
+    store::{EventKind, Lease, SharedEnvelope},
 };
 
 /// A message broker.
@@ -190,7 +190,7 @@ pub struct IncomingMessage {
     /// The topic.
     pub topic: String,
     /// The event, read by the rules of [`Envelope::from_wire`].
-    pub envelope: Envelope,
+    pub envelope: SharedEnvelope,
     /// Where it stands, and how the broker is told that it is admitted.
     pub position: Position,
 }

@@ -22,11 +22,13 @@ use crate::{
     error::Result,
 };
 
+mod embedded;
 mod inbox;
 mod outbox;
 mod review;
 mod work;
 
+pub use embedded::*;
 pub use inbox::*;
 pub use outbox::*;
 pub use review::*;
@@ -40,7 +42,9 @@ pub type LogId = i64;
 pub struct ClaimToken(pub i64);
 
 /// A database, whole.
-pub trait Store: OutboxStore + InboxStore + ReviewStore + LeaseStore + TransactionStore + 'static {
+pub trait Store:
+    OutboxStore + InboxStore + ReviewStore + LeaseStore + TransactionStore + EmbeddedStore + 'static
+{
     /// Which database it is.
     fn backend(&self) -> Backend;
 }
