@@ -309,8 +309,10 @@ pub struct OpenKey {
     pub listener: String,
     /// The key.
     pub key_hash: i64,
-    /// How many rows of it are open, whatever they wait for. Rows for review count only where they hold their key.
-    pub open: u32,
+    /// How many rows of it wait for a worker, for their due time, or are claimed: what its held rows wait for.
+    pub heads: u32,
+    /// How many rows of it are held.
+    pub held: u32,
 }
 
 /// Whose work to take back.
