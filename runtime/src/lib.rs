@@ -24,6 +24,7 @@ pub use diesel_async::AsyncPgConnection;
 pub use self::connection::AsyncSqliteConnection;
 pub use self::{
     clock::{Clock, Timestamp},
+    config::{BackoffKind, BackoffOverride, Config, ListenerOverride, redacted_url},
     connection::{Backend, FromSyncTx, FromTx, SyncTx, Tx},
     error::{BoxError, ConfigError, Error, ErrorKind, HandlerError, Result, Verdict},
     event::{IdField, KeyField, Publishable, Published, TrackedEvent},
