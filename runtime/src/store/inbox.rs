@@ -1,6 +1,6 @@
 //! What consuming asks of the database.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
@@ -12,10 +12,10 @@ use crate::{broker::Position, clock::Timestamp, error::Result};
 pub trait InboxStore: Send + Sync {
     /// Admits a batch: recognises duplicates, writes the rows, claims those that can run, and moves `positions`
     /// of the embedded broker, all at once. One outcome for each arrival, in their order.
-    async fn admit(&self, batch: Admission) -> Result<Admitted>;
+    async fn admit(&self, batch: Arc<Admission>) -> Result<Admitted>;
 
     /// Settles attempts. Those whose claim is gone are left alone and returned.
-    async fn settle(&self, batch: SettleBatch) -> Result<Vec<LogId>>;
+    async fn settle(&self, batch: Arc<SettleBatch>) -> Result<Vec<LogId>>;
 
     /// Claims open rows that are due, for listeners with room, within the partitions the instance owns.
     async fn claim_due(&self, request: DueRequest) -> Result<Claimed>;
