@@ -121,6 +121,10 @@ impl From<diesel::result::Error> for Error {
 fn is_busy(message: &str) -> bool {
     [
         "database is locked",
+        "canceling statement due to statement timeout",
+        "canceling statement due to lock timeout",
+        "too many clients",
+        "remaining connection slots",
         "database table is locked",
         "deadlock detected",
         "terminating connection",

@@ -1,0 +1,15 @@
+DROP TABLE id_block;
+DROP TABLE listener_pause;
+DROP TABLE embedded_position;
+DROP TABLE embedded_partition;
+DROP TABLE member;
+DROP TABLE lease;
+DROP TABLE instance;
+DROP TABLE claim;
+DROP TABLE inbox_queue;
+DROP TABLE outbox_queue;
+DROP TABLE operator_action;
+DROP TABLE idempotency_key;
+DROP TABLE event_attempt;
+DROP TABLE event_consumption_log;
+DROP TABLE event_production_log;

@@ -1,0 +1,5 @@
+//! PostgreSQL.
+
+mod connect;
+
+pub(crate) use connect::connect;
