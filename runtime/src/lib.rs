@@ -16,6 +16,7 @@ mod publish;
 pub mod retry;
 pub mod store;
 pub mod stores;
+pub mod telemetry;
 
 #[cfg(feature = "postgres")]
 pub use diesel_async::AsyncPgConnection;
