@@ -12,6 +12,7 @@ pub mod envelope;
 mod error;
 mod event;
 pub mod listen;
+pub mod prelude;
 mod publish;
 pub mod retry;
 pub mod store;
@@ -32,6 +33,7 @@ pub use self::{
     listen::{EventContext, FromDelivery, State},
     publish::{PublishOptions, Publisher},
 };
+pub use tracked_events_macros::{TrackedEvent, consumer_main, tracked_listener, tracked_publish};
 
 #[doc(hidden)]
 pub mod __private;

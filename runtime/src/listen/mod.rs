@@ -2,6 +2,7 @@
 
 mod context;
 mod listener;
+mod listeners;
 mod registry;
 
 pub use context::{EventContext, FromDelivery, State, States};

@@ -1,0 +1,9 @@
+//! What a service needs, in one line: `use tracked_events::prelude::*;`.
+
+pub use serde::{Deserialize, Serialize};
+pub use uuid::Uuid;
+
+pub use crate::{
+    BoxError, EventContext, FromDelivery, HandlerError, Published, Publisher, State, TrackedEvent, Tx, consumer_main,
+    listeners, on, tracked_listener, tracked_publish,
+};
