@@ -12,7 +12,7 @@ use crate::{
 ///
 /// # Errors
 /// [`ErrorKind::Codec`] when the payload's `Serialize` fails, as it does for a map whose keys are not text.
-pub fn encode<E: TrackedEvent>(event: &E) -> Result<Vec<u8>> {
+pub(crate) fn encode<E: TrackedEvent>(event: &E) -> Result<Vec<u8>> {
     serde_json::to_vec(event).map_err(|error| {
         let message = format!("the payload of event type `{}` cannot be encoded as JSON", E::EVENT_TYPE);
         Error::new(ErrorKind::Codec, message).caused_by(error)
@@ -23,7 +23,7 @@ pub fn encode<E: TrackedEvent>(event: &E) -> Result<Vec<u8>> {
 ///
 /// # Errors
 /// An `invalid` verdict that says what was expected and where the payload departs from it.
-pub fn decode<E: TrackedEvent>(envelope: &Envelope) -> Result<E, HandlerError> {
+pub(crate) fn decode<E: TrackedEvent>(envelope: &Envelope) -> Result<E, HandlerError> {
     let Some(payload) = envelope.payload.as_deref() else {
         return Err(HandlerError::invalid(format!(
             "the message has no payload (a tombstone); event type `{}` needs a JSON document",

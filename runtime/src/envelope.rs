@@ -12,7 +12,7 @@ use xxhash_rust::xxh3::xxh3_64;
 /// The content type of the events that this library encodes.
 pub const JSON: &str = "application/json";
 /// The longest id, type, topic or correlation id that is kept as such, in bytes.
-pub const MAX_NAME_BYTES: usize = 255;
+pub const MAX_NAME_BYTES: usize = 512;
 
 /// A header. Brokers carry bytes; nearly always they are text.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,10 +4,12 @@
 extern crate self as tracked_events;
 
 pub mod broker;
+pub mod brokers;
 mod clock;
 mod codec;
 mod config;
 mod connection;
+mod dead_letter;
 pub mod envelope;
 mod error;
 mod event;
@@ -17,6 +19,7 @@ mod publish;
 pub mod retry;
 pub mod store;
 pub mod stores;
+mod supervisor;
 pub mod telemetry;
 
 #[cfg(feature = "postgres")]
@@ -31,7 +34,8 @@ pub use self::{
     error::{BoxError, ConfigError, Error, ErrorKind, HandlerError, Result, Verdict},
     event::{IdField, KeyField, Publishable, Published, TrackedEvent},
     listen::{EventContext, FromDelivery, State},
-    publish::{PublishOptions, Publisher},
+    publish::{PublishOptions, Publisher, PublisherTransaction},
+    supervisor::{Builder, Handle, ListenerStatus, RuntimeStatus, Setup, SetupFunction, Tracked},
 };
 pub use tracked_events_macros::{TrackedEvent, consumer_main, tracked_listener, tracked_publish};
 

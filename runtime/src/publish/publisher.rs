@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use tokio::sync::Notify;
-
-use super::stage::{PublishOptions, staged};
+use super::{
+    nudge,
+    stage::{PublishOptions, staged},
+};
 use crate::{
     clock::Clock,
     error::{Error, Result},
@@ -20,13 +21,11 @@ struct Inner {
     store: SharedStore,
     service: String,
     clock: Clock,
-    /// Wakes the relay of this process.
-    nudge: Arc<Notify>,
 }
 
 impl Publisher {
-    pub(crate) fn new(store: SharedStore, service: impl Into<String>, clock: Clock, nudge: Arc<Notify>) -> Self {
-        Self(Arc::new(Inner { store, service: service.into(), clock, nudge }))
+    pub(crate) fn new(store: SharedStore, service: impl Into<String>, clock: Clock) -> Self {
+        Self(Arc::new(Inner { store, service: service.into(), clock }))
     }
 
     /// Stages one event in a transaction of its own; when this returns, it will reach the broker.
@@ -46,7 +45,7 @@ impl Publisher {
         if !staged.is_empty() {
             let store = Arc::clone(&self.0.store);
             run_to_the_end(async move { store.stage_alone(staged).await }).await?;
-            self.0.nudge.notify_one();
+            nudge::staged();
         }
         Ok(())
     }
@@ -90,7 +89,7 @@ impl PublisherTransaction {
     /// When the commit failed; then nothing is published.
     pub async fn commit(self) -> Result<()> {
         self.open.commit().await?;
-        self.publisher.0.nudge.notify_one();
+        nudge::staged();
         Ok(())
     }
 

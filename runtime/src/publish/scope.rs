@@ -7,7 +7,10 @@ use std::sync::{
 
 use uuid::Uuid;
 
-use crate::store::Delivery;
+use crate::{
+    listen::Listener,
+    store::{Delivery, SharedEnvelope},
+};
 
 tokio::task_local! {
     static CURRENT: Arc<DeliveryScope>;
@@ -17,26 +20,19 @@ tokio::task_local! {
 const NAMESPACE: Uuid = Uuid::from_u128(0x7f0a_51c2_4b6e_5d0a_9a33_6d1f_0c8e_2b47);
 
 /// The delivery under whose attempt this task runs.
-#[derive(Debug)]
 pub(crate) struct DeliveryScope {
-    event_id: String,
-    listener: String,
-    group: String,
+    envelope: SharedEnvelope,
+    listener: Arc<Listener>,
     replay_id: String,
-    correlation_id: Option<String>,
-    traceparent: Option<String>,
     published: AtomicU32,
 }
 
 impl DeliveryScope {
-    pub(crate) fn new(delivery: &Delivery, group: &str) -> Arc<Self> {
+    pub(crate) fn new(delivery: &Delivery, listener: &Arc<Listener>) -> Arc<Self> {
         Arc::new(Self {
-            event_id: delivery.envelope.event_id.clone(),
-            listener: delivery.listener.clone(),
-            group: group.to_owned(),
+            envelope: Arc::clone(&delivery.envelope),
+            listener: Arc::clone(listener),
             replay_id: delivery.replay_id.clone(),
-            correlation_id: delivery.envelope.correlation_id.clone(),
-            traceparent: delivery.envelope.traceparent.clone(),
             published: AtomicU32::new(0),
         })
     }
@@ -59,21 +55,21 @@ impl DeliveryScope {
     /// The id of the next event published here: the same when the attempt is repeated.
     pub(crate) fn next_id(&self) -> String {
         let ordinal = self.published.fetch_add(1, Ordering::Relaxed);
-        let name = [&self.event_id, &self.group, &self.listener, &self.replay_id]
-            .map(|part| part.replace('\\', "\\\\").replace('|', "\\|"));
+        let parts = [self.event_id(), &self.listener.group, &self.listener.name, &self.replay_id];
+        let name = parts.map(|part| part.replace('\\', "\\\\").replace('|', "\\|"));
         Uuid::new_v5(&NAMESPACE, format!("{}|{ordinal}", name.join("|")).as_bytes()).to_string()
     }
 
     /// The id of the event being handled: the cause of what is published.
     pub(crate) fn event_id(&self) -> &str {
-        &self.event_id
+        &self.envelope.event_id
     }
 
     pub(crate) fn correlation_id(&self) -> Option<&str> {
-        self.correlation_id.as_deref()
+        self.envelope.correlation_id.as_deref()
     }
 
     pub(crate) fn traceparent(&self) -> Option<&str> {
-        self.traceparent.as_deref()
+        self.envelope.traceparent.as_deref()
     }
 }

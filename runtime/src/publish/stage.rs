@@ -6,7 +6,7 @@ use crate::{
     envelope::{Envelope, IdSource, JSON},
     error::Result,
     event::{Publishable, TrackedEvent},
-    publish::DeliveryScope,
+    publish::{DeliveryScope, nudge},
     store::{EventKind, StagedEvent},
 };
 
@@ -166,7 +166,10 @@ where
         }
     };
     match staged {
-        Ok(()) => connection.end(scope, Ending::Commit).await?,
+        Ok(()) => {
+            connection.end(scope, Ending::Commit).await?;
+            nudge::staged();
+        }
         Err(error) => {
             let _ = connection.end(scope, Ending::Rollback).await;
             return Err(error.into());
@@ -203,7 +206,10 @@ where
         }
     };
     match staged {
-        Ok(()) => connection.end(scope, Ending::Commit)?,
+        Ok(()) => {
+            connection.end(scope, Ending::Commit)?;
+            nudge::staged();
+        }
         Err(error) => {
             let _ = connection.end(scope, Ending::Rollback);
             return Err(error.into());

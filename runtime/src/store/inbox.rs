@@ -261,6 +261,20 @@ pub enum Disposition {
     Hold,
 }
 
+impl Disposition {
+    /// The status that the event has then.
+    #[must_use]
+    pub fn status(&self) -> ConsumptionStatus {
+        match self {
+            Self::Processed => ConsumptionStatus::Processed,
+            Self::Retry { .. } => ConsumptionStatus::Failed,
+            Self::DeadLetter(_) => ConsumptionStatus::FailedMaxRetry,
+            Self::Invalid => ConsumptionStatus::Invalid,
+            Self::Release { .. } | Self::Hold => ConsumptionStatus::Received,
+        }
+    }
+}
+
 /// The partitions within which an instance may claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PartitionScope {

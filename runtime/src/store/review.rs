@@ -240,12 +240,37 @@ pub struct Backlog {
     pub outbox_failed: i64,
     /// Published rows for review.
     pub outbox_review: i64,
-    /// When the oldest of them was due.
+    /// When the oldest of those that are not for review was or will be due.
     pub outbox_oldest_due_at: Option<Timestamp>,
     /// Open consumed rows by listener.
     pub listeners: Vec<ListenerBacklog>,
     /// Events of the embedded broker that a group has not read yet.
     pub embedded_lag: Vec<GroupLag>,
+}
+
+impl Backlog {
+    /// Whether nothing is left to do but for what an operator has to review.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.outbox_pending == 0
+            && self
+                .listeners
+                .iter()
+                .all(|listener| listener.waiting + listener.held + listener.due + listener.claimed == 0)
+            && self.embedded_lag.iter().all(|group| group.lag == 0)
+    }
+
+    /// Whether all that is left waits for a time after `now`, or for what does.
+    #[must_use]
+    pub fn waits_until_after(&self, now: Timestamp) -> bool {
+        self.outbox_pending == self.outbox_failed
+            && self.outbox_oldest_due_at.is_none_or(|due_at| due_at > now)
+            && self
+                .listeners
+                .iter()
+                .all(|listener| listener.claimed == 0 && listener.oldest_due_at.is_none_or(|due_at| due_at > now))
+            && self.embedded_lag.iter().all(|group| group.lag == 0)
+    }
 }
 
 /// Open consumed rows of a listener.
@@ -261,9 +286,11 @@ pub struct ListenerBacklog {
     pub held: i64,
     /// Rows that wait for their retry.
     pub due: i64,
+    /// Rows that a worker claimed again.
+    pub claimed: i64,
     /// Rows for review.
     pub review: i64,
-    /// When the oldest retry was due.
+    /// When the oldest of those that wait for a worker or a retry was or will be due.
     pub oldest_due_at: Option<Timestamp>,
 }
 

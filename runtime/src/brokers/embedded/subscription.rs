@@ -1,0 +1,217 @@
+//! One instance's place in a consumer group of the embedded broker.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+
+use crate::{
+    broker::{
+        EmbeddedLease, IncomingMessage, Intake, Position, SubscribeRequest, Subscription, TopicPartition,
+        TopicSubscription,
+    },
+    brokers::BrokerOptions,
+    clock::Clock,
+    error::Result,
+    listen::Start,
+    publish::run_to_the_end,
+    store::{Lease, SharedStore},
+    supervisor::{Change, Share},
+};
+
+/// The first wait after a partition was read to its end; each later one is twice as long, up to the poll interval.
+const FIRST_POLL: Duration = Duration::from_millis(5);
+
+pub(super) struct EmbeddedSubscription {
+    store: SharedStore,
+    clock: Clock,
+    group: String,
+    starts: BTreeMap<String, Start>,
+    share: Share,
+    /// What is read, and from where.
+    own: BTreeMap<TopicPartition, Reading>,
+    /// What happened and was not told yet.
+    news: VecDeque<Intake>,
+    published: watch::Receiver<u64>,
+    poll_interval: Duration,
+    poll: Duration,
+}
+
+struct Reading {
+    next_offset: i64,
+    lease: Arc<Lease>,
+    flow: Flow,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Flow {
+    Open,
+    Paused,
+    Leaving,
+}
+
+impl EmbeddedSubscription {
+    pub(super) async fn join(options: &BrokerOptions, request: SubscribeRequest) -> Result<Self> {
+        let topics: Vec<String> = request.topics.iter().map(|topic| topic.topic.clone()).collect();
+        let now = options.clock.now();
+        let partitions = options.store.ensure_topics(&topics, options.embedded_partitions, now).await?;
+        let resources = partitions.iter().map(|partition| resource(&request.group, partition)).collect();
+        let scope = format!("group/{}", request.group);
+        Ok(Self {
+            share: Share::new(Arc::clone(&options.store), options.clock.clone(), scope, resources, request.instance),
+            store: Arc::clone(&options.store),
+            clock: options.clock.clone(),
+            group: request.group,
+            starts: request.topics.into_iter().map(|TopicSubscription { topic, start, .. }| (topic, start)).collect(),
+            own: BTreeMap::new(),
+            news: VecDeque::new(),
+            published: options.published.clone(),
+            poll_interval: options.poll_interval,
+            poll: FIRST_POLL,
+        })
+    }
+
+    /// Takes a fair share of the partitions, and notes what changed.
+    async fn rebalance(&mut self) -> Result<()> {
+        let Change { gained, surplus, lost } = self.share.renew().await?;
+        let lost: Vec<_> = lost.iter().filter_map(|lease| self.partition_of(lease)).collect();
+        self.own.retain(|partition, _| !lost.contains(partition));
+        if !lost.is_empty() {
+            self.news.push_back(Intake::Lost(lost));
+        }
+        let mut leaving = Vec::new();
+        let surplus: Vec<_> = surplus.iter().filter_map(|lease| self.partition_of(lease)).collect();
+        for partition in surplus {
+            if let Some(reading) = self.own.get_mut(&partition).filter(|reading| reading.flow != Flow::Leaving) {
+                reading.flow = Flow::Leaving;
+                leaving.push(partition);
+            }
+        }
+        if !leaving.is_empty() {
+            self.news.push_back(Intake::Revoking(leaving));
+        }
+        self.gain(gained).await
+    }
+
+    /// Begins to read partitions that were taken over, once their open work was looked at.
+    async fn gain(&mut self, gained: Vec<Lease>) -> Result<()> {
+        let mut assigned = Vec::new();
+        for lease in gained {
+            let Some(partition) = self.partition_of(&lease) else { continue };
+            let start = self.starts.get(&partition.topic).copied().unwrap_or_default();
+            let (store, group, now) = (Arc::clone(&self.store), self.group.clone(), self.clock.now());
+            let wanted = vec![partition.clone()];
+            let found = run_to_the_end(async move { store.positions(&group, &wanted, start, now).await }).await;
+            let next_offset = match found {
+                Ok(offsets) => offsets.first().copied().unwrap_or(0),
+                Err(error) => {
+                    // Ours all the same: the next look gains it again.
+                    self.share.forget(&lease);
+                    return Err(error);
+                }
+            };
+            self.own.insert(partition.clone(), Reading { next_offset, lease: Arc::new(lease), flow: Flow::Open });
+            assigned.push(partition);
+        }
+        if !assigned.is_empty() {
+            self.news.push_back(Intake::Assigned(assigned));
+        }
+        Ok(())
+    }
+
+    fn partition_of(&self, lease: &Lease) -> Option<TopicPartition> {
+        let place = lease.resource.strip_prefix("group/")?.strip_prefix(self.group.as_str())?.strip_prefix('/')?;
+        let (topic, partition) = place.rsplit_once('/')?;
+        Some(TopicPartition { topic: topic.to_owned(), partition: partition.parse().ok()? })
+    }
+
+    async fn read(&mut self, max: usize) -> Result<Vec<IncomingMessage>> {
+        let open = self.own.iter().filter(|(_, reading)| reading.flow == Flow::Open);
+        let from: Vec<_> = open.map(|(partition, reading)| (partition.clone(), reading.next_offset)).collect();
+        if from.is_empty() {
+            return Ok(Vec::new());
+        }
+        let logged = self.store.read(&from, u32::try_from(max).unwrap_or(u32::MAX)).await?;
+        let mut messages = Vec::with_capacity(logged.len());
+        for message in logged {
+            let Some((partition, _)) = from.get(message.partition) else { continue };
+            let Some(reading) = self.own.get_mut(partition) else { continue };
+            reading.next_offset = reading.next_offset.max(message.offset.saturating_add(1));
+            let lease = EmbeddedLease { group: self.group.clone(), lease: Arc::clone(&reading.lease) };
+            messages.push(IncomingMessage {
+                topic: partition.topic.clone(),
+                envelope: message.envelope,
+                position: Position::Offset { partition: partition.clone(), offset: message.offset, lease: Some(lease) },
+            });
+        }
+        Ok(messages)
+    }
+
+    fn set_flow(&mut self, partitions: &[TopicPartition], from: Flow, to: Flow) {
+        for partition in partitions {
+            if let Some(reading) = self.own.get_mut(partition).filter(|reading| reading.flow == from) {
+                reading.flow = to;
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Subscription for EmbeddedSubscription {
+    async fn next(&mut self, max: usize) -> Result<Intake> {
+        loop {
+            if self.share.is_due(Instant::now()) {
+                self.rebalance().await?;
+            }
+            if let Some(news) = self.news.pop_front() {
+                return Ok(news);
+            }
+            self.published.mark_unchanged();
+            let messages = if max == 0 { Vec::new() } else { self.read(max).await? };
+            if !messages.is_empty() {
+                self.poll = FIRST_POLL;
+                return Ok(Intake::Messages(messages));
+            }
+            let wait = if max == 0 { self.poll_interval } else { self.poll };
+            tokio::select! {
+                changed = self.published.changed(), if max > 0 => if changed.is_err() {
+                    // No relay in this process any more: the poll alone is left.
+                    tokio::time::sleep(wait).await;
+                },
+                () = tokio::time::sleep(wait) => self.poll = (self.poll * 2).min(self.poll_interval),
+            }
+        }
+    }
+
+    /// The group's position moved in the admission's own transaction.
+    async fn admitted(&mut self, _positions: &[Position]) -> Result<()> {
+        Ok(())
+    }
+
+    fn pause(&mut self, partitions: &[TopicPartition]) {
+        self.set_flow(partitions, Flow::Open, Flow::Paused);
+    }
+
+    fn resume(&mut self, partitions: &[TopicPartition]) {
+        self.set_flow(partitions, Flow::Paused, Flow::Open);
+    }
+
+    async fn released(&mut self, partitions: &[TopicPartition]) {
+        let resources: Vec<_> = partitions.iter().map(|partition| resource(&self.group, partition)).collect();
+        self.own.retain(|partition, _| !partitions.contains(partition));
+        self.share.release_some(&resources).await;
+    }
+
+    async fn close(mut self: Box<Self>) {
+        self.share.release().await;
+    }
+}
+
+/// The lease of a group on a partition.
+fn resource(group: &str, partition: &TopicPartition) -> String {
+    format!("group/{group}/{}/{}", partition.topic, partition.partition)
+}

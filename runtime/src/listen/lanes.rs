@@ -1,0 +1,506 @@
+//! Lanes: which delivery of a listener may run next.
+//!
+//! A pure decision maker: no task, no clock, no database. Without keys it is a queue. With [`Order::Key`] each key is
+//! a lane whose head alone may run; what is behind it waits in memory, or, once the lane is *parked* (its head waits
+//! in the database for a retry, a worker or an operator), as held rows in the database, which cost no memory.
+//!
+//! Invariants:
+//! - of one key at most one delivery is ready or running;
+//! - a delivery never passes an earlier one of its key, in memory or in the database;
+//! - reclaimed deliveries (retries, redrives, replays) have their own share of the workers, fresh ones the rest, and
+//!   either takes what the other does not need.
+
+use std::collections::{HashMap, VecDeque, hash_map::Entry};
+
+use super::{ListenerOptions, Order};
+
+/// A delivery, as far as lanes look at it.
+pub(crate) trait Laned {
+    /// The key, when order matters.
+    fn key(&self) -> Option<i64>;
+    /// What it weighs in memory, in bytes.
+    fn weight(&self) -> usize;
+    /// Where it comes from.
+    fn origin(&self) -> Origin;
+}
+
+/// Where a delivery comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// Just admitted.
+    Fresh,
+    /// Claimed again from the database.
+    Reclaimed,
+}
+
+/// How the head of a lane ended, as far as its followers are concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HeadEnd {
+    /// The followers go on.
+    Done,
+    /// It waits in the database; the followers wait behind it.
+    Parked,
+}
+
+/// What has to be done after a change.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Upshot<T> {
+    /// Nothing.
+    Nothing,
+    /// These have to be given back to the database, held behind their key.
+    GiveBack(Vec<T>),
+    /// Held rows of this key are to be claimed now: nothing is before them.
+    PageIn(i64),
+}
+
+/// The lanes of one listener.
+pub(crate) struct Lanes<T> {
+    order: Order,
+    fresh: VecDeque<T>,
+    reclaimed: VecDeque<T>,
+    keys: HashMap<i64, Lane<T>>,
+    limits: Limits,
+    /// In memory, not running.
+    waiting: usize,
+    waiting_bytes: usize,
+    running: usize,
+    running_reclaimed: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    concurrency: usize,
+    queue: usize,
+    queue_bytes: usize,
+    reclaimed_share: usize,
+}
+
+/// However small the events, a listener keeps no more than this many bytes of payload waiting.
+const QUEUE_BYTES: usize = 32 << 20;
+
+#[derive(Debug)]
+struct Lane<T> {
+    head: Head,
+    behind: VecDeque<T>,
+    /// Rows in the database that wait for the head and for what is behind it in memory.
+    held: u32,
+    /// The head was looked for in the database and not found.
+    missing: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Head {
+    /// Ready or running here.
+    Memory,
+    /// In the database: it will be claimed when it is due.
+    Database,
+    /// Nothing: held rows are being claimed.
+    Paging,
+}
+
+impl<T> Lane<T> {
+    fn new(head: Head) -> Self {
+        Self { head, behind: VecDeque::new(), held: 0, missing: false }
+    }
+}
+
+impl<T: Laned> Lanes<T> {
+    pub(crate) fn new(options: &ListenerOptions) -> Self {
+        let concurrency = usize::try_from(options.concurrency).unwrap_or(usize::MAX).max(1);
+        Self {
+            order: options.order,
+            fresh: VecDeque::new(),
+            reclaimed: VecDeque::new(),
+            keys: HashMap::new(),
+            limits: Limits {
+                concurrency,
+                queue: usize::try_from(options.queue).unwrap_or(usize::MAX).max(1),
+                queue_bytes: QUEUE_BYTES,
+                reclaimed_share: (concurrency / 2).max(1),
+            },
+            waiting: 0,
+            waiting_bytes: 0,
+            running: 0,
+            running_reclaimed: 0,
+        }
+    }
+
+    /// The key by which an arrival is ordered here, if it is.
+    pub(crate) fn key_of(&self, key_hash: Option<i64>) -> Option<i64> {
+        key_hash.filter(|_| self.order == Order::Key)
+    }
+
+    /// Whether more may be taken in.
+    pub(crate) fn has_room(&self) -> bool {
+        self.waiting < self.limits.queue && self.waiting_bytes < self.limits.queue_bytes
+    }
+
+    /// How many reclaimed deliveries may be claimed from the database now.
+    pub(crate) fn reclaim_room(&self) -> usize {
+        if self.waiting_bytes >= self.limits.queue_bytes {
+            return 0;
+        }
+        (self.limits.reclaimed_share * 2).saturating_sub(self.reclaimed.len() + self.running_reclaimed)
+    }
+
+    /// Whether an arrival of this key has to wait for rows in the database.
+    pub(crate) fn is_parked(&self, key: i64) -> bool {
+        self.keys.get(&key).is_some_and(|lane| lane.head != Head::Memory || lane.held > 0)
+    }
+
+    /// Whether nothing of this key is known.
+    pub(crate) fn is_free(&self, key: i64) -> bool {
+        !self.keys.contains_key(&key)
+    }
+
+    /// A delivery that was just admitted and claimed.
+    pub(crate) fn offer(&mut self, item: T) -> Upshot<T> {
+        let Some(key) = self.key_of(item.key()) else {
+            self.make_ready(item);
+            return Upshot::Nothing;
+        };
+        match self.keys.entry(key) {
+            Entry::Vacant(lane) => {
+                lane.insert(Lane::new(Head::Memory));
+                self.make_ready(item);
+            }
+            Entry::Occupied(mut lane) => {
+                let lane = lane.get_mut();
+                if lane.head != Head::Memory || lane.held > 0 {
+                    return Upshot::GiveBack(vec![item]);
+                }
+                self.waiting += 1;
+                self.waiting_bytes += item.weight();
+                lane.behind.push_back(item);
+            }
+        }
+        Upshot::Nothing
+    }
+
+    /// Rows claimed from the database because they were due, in the order of their ids.
+    pub(crate) fn reclaimed(&mut self, items: Vec<T>) {
+        for item in items {
+            let Some(key) = self.key_of(item.key()) else {
+                self.make_ready(item);
+                continue;
+            };
+            let lane = self.keys.entry(key).or_insert_with(|| Lane::new(Head::Database));
+            if lane.head == Head::Memory {
+                self.waiting += 1;
+                self.waiting_bytes += item.weight();
+                lane.behind.push_back(item);
+            } else {
+                lane.head = Head::Memory;
+                self.make_ready(item);
+            }
+        }
+    }
+
+    /// Held rows of a key, claimed after [`Upshot::PageIn`], in the order of their ids; `asked` was the most.
+    pub(crate) fn paged_in(&mut self, key: i64, items: Vec<T>, asked: usize) -> Upshot<T> {
+        let Some(lane) = self.keys.get_mut(&key) else {
+            self.reclaimed(items);
+            return Upshot::Nothing;
+        };
+        let taken = u32::try_from(items.len()).unwrap_or(u32::MAX);
+        lane.held = if items.len() < asked { 0 } else { lane.held.saturating_sub(taken) };
+        if items.is_empty() {
+            if lane.head == Head::Paging {
+                self.keys.remove(&key);
+            }
+            return Upshot::Nothing;
+        }
+        self.reclaimed(items);
+        Upshot::Nothing
+    }
+
+    /// The claim after [`Upshot::PageIn`] failed; it is to be asked for again.
+    pub(crate) fn page_in_again(&self, key: i64) -> Upshot<T> {
+        match self.keys.get(&key) {
+            Some(lane) if lane.head == Head::Paging => Upshot::PageIn(key),
+            _ => Upshot::Nothing,
+        }
+    }
+
+    /// A held row of this key was committed.
+    pub(crate) fn held(&mut self, key: i64) -> Upshot<T> {
+        match self.keys.entry(key) {
+            Entry::Vacant(lane) => {
+                lane.insert(Lane::new(Head::Paging)).held = 1;
+                Upshot::PageIn(key)
+            }
+            Entry::Occupied(mut lane) => {
+                lane.get_mut().held += 1;
+                Upshot::Nothing
+            }
+        }
+    }
+
+    /// A row of this key was committed that will be claimed when it is due.
+    pub(crate) fn parked(&mut self, key: i64) {
+        self.keys.entry(key).or_insert_with(|| Lane::new(Head::Database));
+    }
+
+    /// Open rows of this key, found when their partition was taken over or looked at again.
+    pub(crate) fn load(&mut self, key: i64, heads: u32, held: u32) -> Upshot<T> {
+        match self.keys.entry(key) {
+            Entry::Vacant(lane) if heads > 0 => {
+                lane.insert(Lane::new(Head::Database)).held = held;
+                Upshot::Nothing
+            }
+            Entry::Vacant(lane) => {
+                lane.insert(Lane::new(Head::Paging)).held = held;
+                Upshot::PageIn(key)
+            }
+            Entry::Occupied(mut lane) => {
+                let lane = lane.get_mut();
+                lane.held = held;
+                lane.missing = false;
+                if lane.head == Head::Database && heads == 0 {
+                    lane.head = Head::Paging;
+                    return Upshot::PageIn(key);
+                }
+                Upshot::Nothing
+            }
+        }
+    }
+
+    /// Keys whose head should be in the database and was not found there twice running: someone else settled it.
+    pub(crate) fn orphaned(&mut self, is_open: impl Fn(i64) -> bool) -> Vec<i64> {
+        let mut orphaned = Vec::new();
+        for (key, lane) in self.keys.iter_mut().filter(|(key, lane)| lane.head == Head::Database && !is_open(**key)) {
+            if lane.missing {
+                lane.head = Head::Paging;
+                orphaned.push(*key);
+            }
+            lane.missing = true;
+        }
+        orphaned
+    }
+
+    /// The next delivery to run, when a worker is free.
+    pub(crate) fn take(&mut self) -> Option<T> {
+        if self.running >= self.limits.concurrency {
+            return None;
+        }
+        let reclaimed_first = self.running_reclaimed < self.limits.reclaimed_share || self.fresh.is_empty();
+        let item = match reclaimed_first.then(|| self.reclaimed.pop_front()).flatten() {
+            Some(item) => item,
+            None => self.fresh.pop_front()?,
+        };
+        self.waiting -= 1;
+        self.waiting_bytes = self.waiting_bytes.saturating_sub(item.weight());
+        self.running += 1;
+        if item.origin() == Origin::Reclaimed {
+            self.running_reclaimed += 1;
+        }
+        Some(item)
+    }
+
+    /// A running delivery came to its end.
+    pub(crate) fn finish(&mut self, origin: Origin, key: Option<i64>, end: HeadEnd) -> Upshot<T> {
+        self.running -= 1;
+        if origin == Origin::Reclaimed {
+            self.running_reclaimed -= 1;
+        }
+        let Some(key) = self.key_of(key) else { return Upshot::Nothing };
+        let Some(lane) = self.keys.get_mut(&key) else { return Upshot::Nothing };
+        match end {
+            HeadEnd::Parked => {
+                lane.head = Head::Database;
+                let behind: Vec<T> = lane.behind.drain(..).collect();
+                self.waiting -= behind.len();
+                self.waiting_bytes = self.waiting_bytes.saturating_sub(behind.iter().map(T::weight).sum());
+                if behind.is_empty() { Upshot::Nothing } else { Upshot::GiveBack(behind) }
+            }
+            HeadEnd::Done => {
+                if let Some(next) = lane.behind.pop_front() {
+                    self.queue_of(next.origin()).push_back(next);
+                    return Upshot::Nothing;
+                }
+                if lane.held > 0 {
+                    lane.head = Head::Paging;
+                    return Upshot::PageIn(key);
+                }
+                self.keys.remove(&key);
+                Upshot::Nothing
+            }
+        }
+    }
+
+    /// Takes out everything that waits in memory and matches: first the heads, which may be claimed by anyone, then
+    /// those behind a head, which stay held.
+    pub(crate) fn withdraw(&mut self, matches: impl Fn(&T) -> bool) -> (Vec<T>, Vec<T>) {
+        let mut heads = Vec::new();
+        for queue in [&mut self.reclaimed, &mut self.fresh] {
+            let (out, kept): (VecDeque<T>, _) = queue.drain(..).partition(|item| matches(item));
+            *queue = kept;
+            heads.extend(out);
+        }
+        let mut held = Vec::new();
+        for lane in self.keys.values_mut() {
+            let (out, kept): (VecDeque<_>, _) = lane.behind.drain(..).partition(|item| matches(item));
+            lane.behind = kept;
+            held.extend(out);
+        }
+        self.waiting -= heads.len() + held.len();
+        let bytes: usize = heads.iter().chain(&held).map(T::weight).sum();
+        self.waiting_bytes = self.waiting_bytes.saturating_sub(bytes);
+        for key in heads.iter().filter_map(T::key) {
+            self.keys.remove(&key);
+        }
+        (heads, held)
+    }
+
+    /// Forgets the keys whose rows all wait in the database: another instance owns them now.
+    pub(crate) fn forget_parked(&mut self) {
+        self.keys.retain(|_, lane| lane.head == Head::Memory);
+    }
+
+    /// Whether the lane of any key waits for a row in the database.
+    pub(crate) fn has_parked(&self) -> bool {
+        self.keys.values().any(|lane| lane.head == Head::Database)
+    }
+
+    /// Deliveries in handlers' hands.
+    pub(crate) fn running(&self) -> usize {
+        self.running
+    }
+
+    /// Deliveries in memory that wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    fn make_ready(&mut self, item: T) {
+        self.waiting += 1;
+        self.waiting_bytes += item.weight();
+        self.queue_of(item.origin()).push_back(item);
+    }
+
+    fn queue_of(&mut self, origin: Origin) -> &mut VecDeque<T> {
+        match origin {
+            Origin::Fresh => &mut self.fresh,
+            Origin::Reclaimed => &mut self.reclaimed,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, PartialEq, Eq)]
+    struct Item(i64, Option<i64>, Origin);
+
+    impl Laned for Item {
+        fn key(&self) -> Option<i64> {
+            self.1
+        }
+
+        fn weight(&self) -> usize {
+            1
+        }
+
+        fn origin(&self) -> Origin {
+            self.2
+        }
+    }
+
+    fn fresh(id: i64, key: Option<i64>) -> Item {
+        Item(id, key, Origin::Fresh)
+    }
+
+    fn again(id: i64, key: Option<i64>) -> Item {
+        Item(id, key, Origin::Reclaimed)
+    }
+
+    fn lanes(concurrency: u32) -> Lanes<Item> {
+        Lanes::new(&ListenerOptions { concurrency, order: Order::Key, ..ListenerOptions::DEFAULT })
+    }
+
+    fn taken(lanes: &mut Lanes<Item>) -> Vec<i64> {
+        std::iter::from_fn(|| lanes.take()).map(|item| item.0).collect()
+    }
+
+    #[test]
+    fn one_key_runs_one_at_a_time_and_others_run_beside_it() {
+        let mut lanes = lanes(10);
+        for (id, key) in [(1, 7), (2, 7), (3, 8)] {
+            assert_eq!(lanes.offer(fresh(id, Some(key))), Upshot::Nothing);
+        }
+        assert_eq!(taken(&mut lanes), [1, 3]);
+        lanes.finish(Origin::Fresh, Some(7), HeadEnd::Done);
+        assert_eq!(taken(&mut lanes), [2]);
+    }
+
+    #[test]
+    fn a_failed_head_sends_its_followers_back_and_holds_the_next() {
+        let mut lanes = lanes(10);
+        lanes.offer(fresh(1, Some(7)));
+        lanes.offer(fresh(2, Some(7)));
+        taken(&mut lanes);
+        let upshot = lanes.finish(Origin::Fresh, Some(7), HeadEnd::Parked);
+        assert_eq!(upshot, Upshot::GiveBack(vec![fresh(2, Some(7))]));
+        lanes.held(7);
+        assert!(lanes.is_parked(7));
+        assert_eq!(lanes.offer(fresh(3, Some(7))), Upshot::GiveBack(vec![fresh(3, Some(7))]));
+        lanes.held(7);
+
+        lanes.reclaimed(vec![again(1, Some(7))]);
+        assert_eq!(taken(&mut lanes), [1]);
+        assert_eq!(lanes.finish(Origin::Reclaimed, Some(7), HeadEnd::Done), Upshot::PageIn(7));
+        lanes.paged_in(7, vec![again(2, Some(7)), again(3, Some(7))], 10);
+        assert_eq!(taken(&mut lanes), [2]);
+        lanes.finish(Origin::Reclaimed, Some(7), HeadEnd::Done);
+        assert_eq!(taken(&mut lanes), [3]);
+        lanes.finish(Origin::Reclaimed, Some(7), HeadEnd::Done);
+        assert!(lanes.is_free(7));
+    }
+
+    #[test]
+    fn a_row_held_too_late_is_fetched_at_once() {
+        let mut lanes = lanes(10);
+        assert_eq!(lanes.held(7), Upshot::PageIn(7));
+        lanes.paged_in(7, vec![again(1, Some(7))], 10);
+        assert_eq!(taken(&mut lanes), [1]);
+    }
+
+    #[test]
+    fn a_lane_whose_head_was_settled_elsewhere_is_freed() {
+        let mut lanes = lanes(10);
+        lanes.load(7, 1, 0);
+        assert!(lanes.orphaned(|_| false).is_empty());
+        assert_eq!(lanes.orphaned(|_| false), [7]);
+        lanes.paged_in(7, Vec::new(), 10);
+        assert!(lanes.is_free(7));
+    }
+
+    #[test]
+    fn retries_leave_half_of_the_workers_to_fresh_events() {
+        let mut lanes = lanes(4);
+        lanes.reclaimed((1..=10).map(|id| again(id, None)).collect());
+        for id in 11..=20 {
+            lanes.offer(fresh(id, None));
+        }
+        assert_eq!(taken(&mut lanes), [1, 2, 11, 12]);
+    }
+
+    #[test]
+    fn retries_take_what_fresh_events_do_not_need() {
+        let mut lanes = lanes(4);
+        lanes.reclaimed((1..=10).map(|id| again(id, None)).collect());
+        assert_eq!(taken(&mut lanes), [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn what_is_withdrawn_leaves_nothing_behind() {
+        let mut lanes = lanes(1);
+        for (id, key) in [(1, Some(7)), (2, Some(7)), (3, None)] {
+            lanes.offer(fresh(id, key));
+        }
+        let (heads, held) = lanes.withdraw(|_| true);
+        assert_eq!((heads.len(), held.len(), lanes.waiting()), (2, 1, 0));
+        assert!(lanes.is_free(7));
+    }
+}
