@@ -17,6 +17,10 @@ use chrono::{DateTime, NaiveDateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tokio::sync::watch;
 
+mod text;
+
+pub(crate) use self::text::TimestampText;
+
 /// A point in time, UTC, in microseconds.
 #[derive(
     Clone,
@@ -74,10 +78,10 @@ impl std::ops::Add<Duration> for Timestamp {
     }
 }
 
-/// `2013-01-01 10:00:00.000000`, always of 26 characters for the years 0 to 9999.
+/// `2013-01-01 10:00:00.000000`, always of 26 characters; years beyond 0 to 9999 become the nearest end of that range.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.to_datetime().format("%Y-%m-%d %H:%M:%S%.6f"))
+        f.pad(TimestampText::from(*self).as_str())
     }
 }
 
@@ -86,6 +90,9 @@ impl FromStr for Timestamp {
 
     /// Reads what [`Display`](fmt::Display) writes, and RFC 3339.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Some(time) = text::parse(text) {
+            return Ok(time);
+        }
         NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f")
             .map(|time| time.and_utc().into())
             .or_else(|_| DateTime::parse_from_rfc3339(text).map(|time| time.to_utc().into()))

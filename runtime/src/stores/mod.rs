@@ -1,15 +1,19 @@
 //! The databases, one folder each.
 
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod abandoned;
 pub mod migrations;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[allow(missing_docs, reason = "`docs/schema.md` says what each column holds")]
 pub mod schema;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod stage;
 mod url;
 
-use crate::{clock::Clock, error::Result, store::SharedStore};
+use crate::{clock::Clock, connection::Backend, error::Result, store::SharedStore};
 
 /// Which database to open, and how.
 #[derive(Clone, Debug)]
@@ -27,6 +31,13 @@ pub struct StoreOptions {
 /// # Errors
 /// When no database of this build has such a URL, or it cannot be reached.
 pub async fn open(options: &StoreOptions) -> Result<SharedStore> {
-    let backend = url::backend_of(&options.url)?;
-    Err(crate::Error::new(crate::ErrorKind::Config, format!("no store for {} in this build", backend.name())))
+    match url::backend_of(&options.url)? {
+        #[cfg(feature = "sqlite")]
+        Backend::Sqlite => Ok(std::sync::Arc::new(sqlite::SqliteStore::open(options).await?)),
+        #[cfg(feature = "postgres")]
+        Backend::Postgres => Err(crate::Error::new(
+            crate::ErrorKind::Config,
+            "this build cannot use PostgreSQL; use a `sqlite:path` url",
+        )),
+    }
 }

@@ -19,10 +19,18 @@ mod on_sqlite {
     use diesel::sqlite::{Sqlite, SqliteValue};
 
     use super::*;
+    use crate::clock::TimestampText;
 
     impl ToSql<UtcTimestamp, Sqlite> for Timestamp {
         fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Sqlite>) -> serialize::Result {
             out.set_value(self.to_string());
+            Ok(serialize::IsNull::No)
+        }
+    }
+
+    impl ToSql<UtcTimestamp, Sqlite> for TimestampText {
+        fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Sqlite>) -> serialize::Result {
+            out.set_value(self.as_str());
             Ok(serialize::IsNull::No)
         }
     }

@@ -3,7 +3,7 @@
 //! Connections are told apart by their Diesel backend: each one says how it inserts, and every asynchronous or
 //! synchronous connection to it can then be published on.
 
-use diesel::{Connection, Insertable, QueryResult, connection::TransactionManager as _};
+use diesel::{Insertable, QueryResult, connection::TransactionManager as _};
 use diesel_async::{AsyncConnection, TransactionManager as _};
 
 use crate::{

@@ -1,0 +1,192 @@
+//! Instances, their beats, and what each of them owns.
+
+use async_trait::async_trait;
+use diesel::{
+    QueryResult, Queryable,
+    sql_types::{BigInt, Integer, Nullable, Text},
+    sqlite::SqliteConnection,
+};
+
+use super::SqliteStore;
+use crate::{
+    clock::{Clock, Timestamp},
+    error::Result,
+    store::{InstanceBeat, Lease, LeaseStore, NewInstance},
+    stores::schema::UtcTimestamp,
+};
+
+#[async_trait]
+impl LeaseStore for SqliteStore {
+    async fn now(&self) -> Result<Timestamp> {
+        // SQLite lives in this process: its clock is the system's, unless a test has the clock in hand.
+        Ok(if self.clock.is_manual() { self.clock.now() } else { Clock::system().now() })
+    }
+
+    async fn register(&self, instance: NewInstance) -> Result<Option<String>> {
+        self.write(move |connection| register(connection, &instance)).await
+    }
+
+    async fn beat(&self, instance: &str, now: Timestamp) -> Result<bool> {
+        let instance = instance.to_owned();
+        self.write(move |connection| {
+            Ok(execute!(
+                connection,
+                "UPDATE instance SET beat = beat + 1, last_beat_at = ?2 WHERE id = ?1",
+                Text = instance,
+                UtcTimestamp = now
+            )? == 1)
+        })
+        .await
+    }
+
+    async fn instances(&self) -> Result<Vec<InstanceBeat>> {
+        self.read(|connection| {
+            let rows: Vec<InstanceRow> = load!(
+                connection,
+                "SELECT id, name, service_name, beat, started_at, last_beat_at FROM instance ORDER BY id" =>
+                    (Text, Text, Text, BigInt, UtcTimestamp, UtcTimestamp)
+            )?;
+            Ok(rows.into_iter().map(InstanceBeat::from).collect())
+        })
+        .await
+    }
+
+    async fn remove_instance(&self, instance: &str, now: Timestamp) -> Result<()> {
+        let instance = instance.to_owned();
+        self.write(move |connection| Ok(remove(connection, &instance, now)?)).await
+    }
+
+    async fn join(&self, scope: &str, instance: &str, now: Timestamp) -> Result<Vec<String>> {
+        let (scope, instance) = (scope.to_owned(), instance.to_owned());
+        self.write(move |connection| {
+            execute!(
+                connection,
+                "INSERT INTO member (scope, instance_id, joined_at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+                Text = scope.as_str(),
+                Text = instance,
+                UtcTimestamp = now
+            )?;
+            Ok(load!(connection, "SELECT instance_id FROM member WHERE scope = ?1 ORDER BY instance_id" => Text, Text = scope.as_str())?)
+        })
+        .await
+    }
+
+    async fn acquire(&self, resources: &[String], instance: &str, now: Timestamp) -> Result<Vec<Lease>> {
+        let (resources, instance) = (resources.to_vec(), instance.to_owned());
+        self.write(move |connection| {
+            let mut held = Vec::new();
+            for resource in resources {
+                if let Some(token) = acquire(connection, &resource, &instance, now)? {
+                    held.push(Lease { resource, token });
+                }
+            }
+            Ok(held)
+        })
+        .await
+    }
+
+    async fn release(&self, resources: &[String], instance: &str, now: Timestamp) -> Result<()> {
+        let (resources, instance) = (resources.to_vec(), instance.to_owned());
+        self.write(move |connection| {
+            for resource in resources {
+                execute!(
+                    connection,
+                    "UPDATE lease SET instance_id = NULL, updated_at = ?3 WHERE resource = ?1 AND instance_id = ?2",
+                    Text = resource,
+                    Text = instance.as_str(),
+                    UtcTimestamp = now
+                )?;
+            }
+            Ok(())
+        })
+        .await
+    }
+}
+
+fn register(connection: &mut SqliteConnection, instance: &NewInstance) -> Result<Option<String>> {
+    let replaced: Option<String> = first!(
+        connection,
+        "SELECT id FROM instance WHERE service_name = ?1 AND name = ?2 AND id <> ?3" => Text,
+        Text = instance.service.as_str(),
+        Text = instance.name.as_str(),
+        Text = instance.id.as_str()
+    )?;
+    if let Some(replaced) = &replaced {
+        remove(connection, replaced, instance.started_at)?;
+    }
+    execute!(
+        connection,
+        "INSERT INTO instance (id, name, service_name, beat, started_at, last_beat_at) VALUES (?1, ?2, ?3, 0, ?4, ?4)",
+        Text = instance.id.as_str(),
+        Text = instance.name.as_str(),
+        Text = instance.service.as_str(),
+        UtcTimestamp = instance.started_at
+    )?;
+    Ok(replaced)
+}
+
+fn remove(connection: &mut SqliteConnection, instance: &str, now: Timestamp) -> QueryResult<()> {
+    execute!(connection, "DELETE FROM member WHERE instance_id = ?1", Text = instance)?;
+    execute!(
+        connection,
+        "UPDATE lease SET instance_id = NULL, updated_at = ?2 WHERE instance_id = ?1",
+        Text = instance,
+        UtcTimestamp = now
+    )?;
+    execute!(connection, "DELETE FROM instance WHERE id = ?1", Text = instance)?;
+    Ok(())
+}
+
+/// Takes a resource that is free or already the instance's; its token, or `None` when another has it. An instance that
+/// is not registered, because it was fenced, gets nothing.
+fn acquire(
+    connection: &mut SqliteConnection,
+    resource: &str,
+    instance: &str,
+    now: Timestamp,
+) -> QueryResult<Option<i64>> {
+    let known = first!(connection, "SELECT 1 FROM instance WHERE id = ?1" => Integer, Text = instance)?;
+    let Some(1) = known else { return Ok(None) };
+    let standing: Option<(Option<String>, i64)> = first!(
+        connection,
+        "SELECT instance_id, token FROM lease WHERE resource = ?1" => (Nullable<Text>, BigInt),
+        Text = resource
+    )?;
+    match standing {
+        Some((Some(holder), token)) => return Ok((holder == instance).then_some(token)),
+        Some((None, _)) | None => {}
+    }
+    first!(
+        connection,
+        "INSERT INTO lease (resource, instance_id, token, updated_at) VALUES (?1, ?2, 1, ?3)
+         ON CONFLICT DO UPDATE SET instance_id = excluded.instance_id, token = token + 1,
+             updated_at = excluded.updated_at
+         RETURNING token" => BigInt,
+        Text = resource,
+        Text = instance,
+        UtcTimestamp = now
+    )
+}
+
+#[derive(Queryable)]
+struct InstanceRow {
+    id: String,
+    name: String,
+    service: String,
+    beat: i64,
+    started_at: Timestamp,
+    last_beat_at: Timestamp,
+}
+
+impl From<InstanceRow> for InstanceBeat {
+    fn from(row: InstanceRow) -> Self {
+        Self {
+            id: row.id,
+            name: row.name,
+            service: row.service,
+            beat: row.beat,
+            started_at: row.started_at,
+            last_beat_at: row.last_beat_at,
+        }
+    }
+}
