@@ -16,6 +16,7 @@ use crate::{
     codec, connection::Backend,
 };
 pub use crate::{
+    cli::{MainBuilder, NoCommand},
     listen::{
         Handle, HandlerFuture, ListenerDeclaration, ListenerOptions, Location, OnDeadLetter, Order, Registered,
         Requirement, Start,

@@ -15,7 +15,7 @@ use std::{
 use crate::error::ConfigError;
 
 mod app;
-pub mod duration;
+pub(crate) mod duration;
 mod listener;
 mod redact;
 mod section;
@@ -23,11 +23,11 @@ mod sources;
 mod validate;
 
 use self::section::{Bind, Section};
-pub(crate) use self::sources::Sources;
 pub use self::{
     listener::{BackoffKind, BackoffOverride, ListenerOverride},
     redact::redacted_url,
 };
+pub(crate) use self::{section::nearest, sources::Sources};
 
 /// How a service runs.
 #[derive(Clone)]

@@ -5,6 +5,7 @@ extern crate self as tracked_events;
 
 pub mod broker;
 pub mod brokers;
+mod cli;
 mod clock;
 mod codec;
 mod config;
@@ -13,6 +14,7 @@ mod dead_letter;
 pub mod envelope;
 mod error;
 mod event;
+mod http;
 pub mod listen;
 pub mod prelude;
 mod publish;
@@ -28,6 +30,7 @@ pub use diesel_async::AsyncPgConnection;
 #[cfg(feature = "sqlite")]
 pub use self::connection::AsyncSqliteConnection;
 pub use self::{
+    cli::{Command, Output, Service},
     clock::{Clock, Timestamp},
     config::{BackoffKind, BackoffOverride, Config, ListenerOverride, redacted_url},
     connection::{Backend, FromSyncTx, FromTx, SyncTx, Tx},

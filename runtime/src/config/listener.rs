@@ -187,4 +187,4 @@ impl BackoffOverride {
 }
 
 /// What a fixed backoff is when only its kind is set.
-const FIXED: Backoff = Backoff::Fixed { delay: Duration::from_secs(1), jitter: 0.1 };
+const FIXED: Backoff = Backoff::Fixed { delay: Duration::from_secs(1), jitter: 0.0 };

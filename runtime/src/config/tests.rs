@@ -163,18 +163,21 @@ fn options_that_cannot_go_together_are_refused_together() {
         found,
         [
             "`delay` has no meaning for the backoff `exponential`; set `backoff.kind` too, or leave it out",
-            "`timeout` must be longer than zero",
-            "`processing_timeout` must be longer than zero",
-            "`concurrency` must be at least 1",
-            "`on_dead_letter = \"hold_key\"` needs `order = \"key\"`",
-            "`jitter` is `1.5`; it must be from 0 to 1",
-            "`max` (`10ms`) is shorter than `initial` (`1s`); make it at least `1s`",
+            "`timeout` is zero; every attempt would time out",
+            "`processing_timeout` is zero; every attempt would time out",
+            "`concurrency` is zero; nothing would be handled, use 1 or more",
+            "`hold_key` holds what an ordered listener handles; add `order = \"key\"`",
+            "`max` is shorter than `initial`; make it at least as long",
+            "`jitter` is the part by which a wait may grow; use 0 to 1",
         ]
     );
     let config = load("[listener.a]\ntimeout = '2m'", &[], &[]).unwrap();
     let error = config.listener_options(&declaration("a")).unwrap_err().to_string();
     assert!(
-        error.ends_with("`processing_timeout` (`1m`) is shorter than `timeout` (`2m`); make it at least `2m`"),
+        error.ends_with(
+            "`a`: a handler may take 2m (`timeout`) but the whole delivery only 1m (`processing_timeout`); \
+             make `processing_timeout` longer than `timeout`"
+        ),
         "{error}"
     );
 }

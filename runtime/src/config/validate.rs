@@ -69,54 +69,69 @@ fn kind_of(backoff: &Backoff) -> &'static str {
 
 /// What is wrong with a listener's options.
 fn option_problems(options: &ListenerOptions) -> Vec<String> {
-    let ListenerOptions { timeout, processing_timeout, order, on_dead_letter, .. } = options;
     let checks = [
-        positive("timeout", *timeout),
-        positive("processing_timeout", *processing_timeout),
-        at_least_one("concurrency", options.concurrency),
-        at_least_one("queue", options.queue),
-        (processing_timeout < timeout).then(|| shorter("processing_timeout", *processing_timeout, "timeout", *timeout)),
-        (*on_dead_letter == OnDeadLetter::HoldKey && *order == Order::None)
-            .then(|| "`on_dead_letter = \"hold_key\"` needs `order = \"key\"`".to_owned()),
+        zero_timeout("timeout", options.timeout),
+        zero_timeout("processing_timeout", options.processing_timeout),
+        processing_timeout_problem(options),
+        zero_count("concurrency", options.concurrency),
+        zero_count("queue", options.queue),
+        hold_key_problem(options),
         dead_letter_problem(&options.dead_letter),
     ];
     checks.into_iter().flatten().chain(backoff_problems(&options.backoff)).collect()
 }
 
-fn backoff_problems(backoff: &Backoff) -> Vec<String> {
-    let checks = match *backoff {
-        Backoff::Exponential { initial, multiplier, max, jitter } => [
-            jitter_problem(jitter),
-            (multiplier < 1.0).then(|| format!("`multiplier` is `{multiplier}`; it must be at least 1")),
-            (max < initial).then(|| shorter("max", max, "initial", initial)),
-        ],
-        Backoff::Fixed { jitter, .. } => [jitter_problem(jitter), None, None],
-        Backoff::None => [None, None, None],
-    };
-    checks.into_iter().flatten().collect()
+fn zero_timeout(option: &str, timeout: Duration) -> Option<String> {
+    timeout.is_zero().then(|| format!("`{option}` is zero; every attempt would time out"))
 }
 
-fn positive(option: &str, duration: Duration) -> Option<String> {
-    duration.is_zero().then(|| format!("`{option}` must be longer than zero"))
+fn processing_timeout_problem(options: &ListenerOptions) -> Option<String> {
+    let ListenerOptions { timeout, processing_timeout, .. } = options;
+    (processing_timeout < timeout && !processing_timeout.is_zero()).then(|| {
+        let (timeout, processing) = (format_duration(*timeout), format_duration(*processing_timeout));
+        format!(
+            "a handler may take {timeout} (`timeout`) but the whole delivery only {processing} \
+             (`processing_timeout`); make `processing_timeout` longer than `timeout`"
+        )
+    })
 }
 
-fn at_least_one(option: &str, number: u32) -> Option<String> {
-    (number == 0).then(|| format!("`{option}` must be at least 1"))
+fn zero_count(option: &str, number: u32) -> Option<String> {
+    (number == 0).then(|| format!("`{option}` is zero; nothing would be handled, use 1 or more"))
 }
 
-fn jitter_problem(jitter: f64) -> Option<String> {
-    (!(0.0..=1.0).contains(&jitter)).then(|| format!("`jitter` is `{jitter}`; it must be from 0 to 1"))
+fn hold_key_problem(options: &ListenerOptions) -> Option<String> {
+    (options.on_dead_letter == OnDeadLetter::HoldKey && options.order == Order::None)
+        .then(|| "`hold_key` holds what an ordered listener handles; add `order = \"key\"`".to_owned())
 }
 
 fn dead_letter_problem(topic: &str) -> Option<String> {
-    match topic.trim() {
-        "" => Some("`dead_letter` must name a topic".to_owned()),
-        "{topic}" => Some("`dead_letter` must not be the event's own topic".to_owned()),
+    match topic {
+        "{topic}" => Some("`dead_letter` is the event's own topic; add something, as in `{topic}.dlq`".to_owned()),
+        _ if topic.trim().is_empty() => Some("`dead_letter` is empty; give it a name".to_owned()),
         _ => None,
     }
 }
 
-fn shorter(one: &str, is: Duration, other: &str, than: Duration) -> String {
-    let (is, than) = (format_duration(is), format_duration(than));
-    format!("`{one}` (`{is}`) is shorter than `{other}` (`{than}`); make it at least `{than}`")
+fn backoff_problems(backoff: &Backoff) -> Vec<String> {
+    let checks = match *backoff {
+        Backoff::Exponential { initial, multiplier, max, jitter } => [
+            zero_wait("initial", initial),
+            (multiplier < 1.0)
+                .then(|| "`multiplier` is less than 1, so that waits would shrink; use 1 or more".to_owned()),
+            (max < initial).then(|| "`max` is shorter than `initial`; make it at least as long".to_owned()),
+            jitter_problem(jitter),
+        ],
+        Backoff::Fixed { delay, jitter } => [zero_wait("delay", delay), jitter_problem(jitter), None, None],
+        Backoff::None => [None, None, None, None],
+    };
+    checks.into_iter().flatten().collect()
+}
+
+fn zero_wait(option: &str, wait: Duration) -> Option<String> {
+    wait.is_zero().then(|| format!("`{option}` is zero; write `backoff = none` to retry at once"))
+}
+
+fn jitter_problem(jitter: f64) -> Option<String> {
+    (!(0.0..=1.0).contains(&jitter)).then(|| "`jitter` is the part by which a wait may grow; use 0 to 1".to_owned())
 }

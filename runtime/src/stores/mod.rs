@@ -13,6 +13,8 @@ mod sqlite;
 mod stage;
 mod url;
 
+pub(crate) use url::backend_of;
+
 use crate::{clock::Clock, connection::Backend, error::Result, store::SharedStore};
 
 /// Which database to open, and how.

@@ -24,7 +24,7 @@ pub(super) struct Metric {
 /// Defines the names and the catalogue together, so that no metric is without a description.
 macro_rules! catalogue {
     ($($constant:ident = $name:literal, $kind:ident, $unit:ident, $description:literal;)+) => {
-        pub mod names {
+        pub(super) mod names {
             $(#[doc = $description] pub const $constant: &str = $name;)+
         }
 
