@@ -23,6 +23,8 @@ pub mod store;
 pub mod stores;
 mod supervisor;
 pub mod telemetry;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 #[cfg(feature = "postgres")]
 pub use diesel_async::AsyncPgConnection;

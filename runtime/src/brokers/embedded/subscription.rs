@@ -61,6 +61,11 @@ impl EmbeddedSubscription {
         let partitions = options.store.ensure_topics(&topics, options.embedded_partitions, now).await?;
         let resources = partitions.iter().map(|partition| resource(&request.group, partition)).collect();
         let scope = format!("group/{}", request.group);
+        // Written down at once: a group new to a topic begins now, not when it gets round to each partition.
+        for topic in &request.topics {
+            let own = partitions.iter().filter(|partition| partition.topic == topic.topic).cloned().collect::<Vec<_>>();
+            options.store.positions(&request.group, &own, topic.start, now).await?;
+        }
         Ok(Self {
             share: Share::new(Arc::clone(&options.store), options.clock.clone(), scope, resources, request.instance),
             store: Arc::clone(&options.store),
