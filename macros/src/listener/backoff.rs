@@ -94,12 +94,14 @@ impl Backoff {
 
 fn exponential(options: TokenStream, errors: &mut Errors) -> Backoff {
     let mut args = Args::parse(options, EXPONENTIAL, errors);
-    let initial = args.take("initial").and_then(|arg| wait(&arg, errors)).unwrap_or(Duration::from_secs(1));
+    let [initial_arg, max_arg] = ["initial", "max"].map(|name| args.take(name));
+    let initial = initial_arg.as_ref().and_then(|arg| wait(arg, errors)).unwrap_or(Duration::from_secs(1));
     let multiplier = args.take("multiplier").and_then(|arg| multiplier(&arg, errors)).unwrap_or(2.0);
-    let max_arg = args.take("max");
     let max = max_arg.as_ref().and_then(|arg| wait(arg, errors)).unwrap_or(Duration::from_secs(300));
-    if let (Some(arg), true) = (max_arg, max < initial) {
-        errors.at(&arg.value, "`max` is shorter than `initial`; make it at least as long");
+    if let (Some(arg), true) = (max_arg.or(initial_arg), max < initial) {
+        let [initial, max] = [initial, max].map(humantime::format_duration);
+        let message = format!("waits begin at {initial} (`initial`) and end at {max} (`max`); make `max` longer");
+        errors.at(&arg.value, message);
     }
     let jitter = args.take("jitter").and_then(|arg| jitter(&arg, errors)).unwrap_or(0.1);
     Backoff::Exponential { initial, multiplier, max, jitter }

@@ -39,6 +39,9 @@ pub(super) fn listener(runtime: &Runtime, function: &Function, options: &Options
 
 /// The function and its mistakes, with a declaration that keeps `listeners![…]` from reporting a second one.
 pub(super) fn stand_in(runtime: &Runtime, function: &Function, errors: &Errors) -> TokenStream {
+    if function.sig.receiver().is_some() {
+        return quote_spanned!(Span::mixed_site()=> #function #errors);
+    }
     let companion = companion(function);
     let (conditions, name) = (function.conditions(), &function.sig.ident);
     quote_spanned! {Span::mixed_site()=>
@@ -264,14 +267,12 @@ impl Expansion<'_> {
         let (names, bindings): (Vec<_>, Vec<_>) =
             self.handler.parameters.iter().enumerate().map(|(at, parameter)| self.binding(at, parameter)).unzip();
         let result = self.result(&names);
-        // The return type is where one that says nothing about success is reported.
-        let outcome_at = self.function.output().map_or(here, at);
-        let outcome = quote_spanned!(outcome_at=> #runtime::__private::outcome);
+        let returns = &self.handler.returns;
         quote_spanned! {here=>
             let event = #payload.decode(context)?;
             #validate
             #(#bindings)*
-            #outcome(#result)
+            #runtime::__private::outcome::<#returns>(#result)
         }
     }
 
@@ -293,16 +294,18 @@ impl Expansion<'_> {
         (name, binding)
     }
 
-    /// The call itself. The function's name is where a future that is not `Send` is reported.
+    /// The call itself. Every token stands at the function's name, so that a future that is not `Send` is reported
+    /// there, and once.
     fn result(&self, parameters: &[Ident]) -> TokenStream {
-        let (runtime, name, here) = (self.runtime, &self.function.sig.ident, Span::mixed_site());
-        let call = quote_spanned!(here=> #name(event #(, #parameters)*));
+        let name = &self.function.sig.ident;
+        let runtime = self.runtime.at(at(name));
+        let call = quote_spanned!(at(name)=> #name(event #(, #parameters)*));
         match self.handler.run {
             Run::Blocking => call,
-            Run::Async => {
-                let sent = quote_spanned!(at(name)=> #runtime::__private::handler_must_be_send);
-                quote_spanned!(here=> #sent(#call).await)
-            }
+            Run::Async => quote_spanned! {at(name)=> {
+                let handler = #call;
+                #runtime::__private::handler_must_be_send(handler).await
+            }},
         }
     }
 }

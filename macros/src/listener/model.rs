@@ -13,6 +13,7 @@ pub(super) struct Handler {
     pub(super) event: Type,
     /// The parameters after the event.
     pub(super) parameters: Vec<Parameter>,
+    pub(super) returns: Type,
     pub(super) run: Run,
 }
 
@@ -34,7 +35,7 @@ pub(super) enum Parameter {
 }
 
 impl Handler {
-    /// Reads the signature; `None` when it has no event.
+    /// Reads the signature; `None` when it has no event or no result.
     pub(super) fn read(function: &Function, options: &Options, errors: &mut Errors) -> Option<Self> {
         validate::function(function, options, errors);
         let mut inputs = function.sig.inputs.iter().filter_map(|input| match input {
@@ -44,7 +45,8 @@ impl Handler {
         let event = inputs.next().and_then(|input| event(input, errors));
         let parameters: Vec<_> = inputs.filter_map(|input| parameter(input, errors)).collect();
         let run = if function.sig.asyncness.is_some() { Run::Async } else { Run::Blocking };
-        let handler = Self { event: event?, parameters, run };
+        let returns = function.output().and_then(|ty| nameable(ty, errors));
+        let handler = Self { event: event?, parameters, returns: returns?, run };
         validate::one_connection(&handler, errors);
         Some(handler)
     }
@@ -121,7 +123,7 @@ fn nameable(ty: &Type, errors: &mut Errors) -> Option<Type> {
     let (mut elide, mut named) = (Elide { opaque: false }, ty.clone());
     elide.visit_type_mut(&mut named);
     if elide.opaque {
-        errors.at(ty, "a listener's parameters need types that can be named; replace `impl Trait` by a type");
+        errors.at(ty, "a listener's types need names; replace `impl Trait` by a type");
     }
     (!elide.opaque).then_some(named)
 }

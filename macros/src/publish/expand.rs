@@ -1,10 +1,9 @@
 //! Staging around a function's body.
 
-use proc_macro2::{Literal, Span, TokenStream};
+use proc_macro2::{Ident, Literal, Span, TokenStream};
 use quote::{ToTokens, quote_spanned};
 use syn::{
     Type, TypeInfer,
-    spanned::Spanned,
     visit_mut::{self, VisitMut},
 };
 
@@ -40,7 +39,7 @@ struct Expansion<'m> {
 impl Expansion<'_> {
     fn on_connection(&self, options: &TokenStream) -> TokenStream {
         let (runtime, tx, stage) = (self.runtime, &self.stage.name, self.stage("stage"));
-        let (body, finish, service) = (self.async_body(), self.finish("finish_publish"), self.service());
+        let (body, returned, service) = (self.async_body(), self.returns(), self.service());
         quote_spanned! {Span::mixed_site()=>
             let begun = match #runtime::__private::begin(#stage(&mut *#tx)).await {
                 ::core::result::Result::Ok(scope) => {
@@ -50,14 +49,14 @@ impl Expansion<'_> {
                 }
                 ::core::result::Result::Err(error) => ::core::result::Result::Err(error),
             };
-            #finish(#stage(&mut *#tx), begun, #options, #service).await
+            #returned.finish(#stage(&mut *#tx), begun, #options, #service).await
         }
     }
 
     fn on_sync_connection(&self, options: &TokenStream) -> TokenStream {
         let (runtime, tx, stage) = (self.runtime, &self.stage.name, self.stage("sync_stage"));
         let (body, returns) = (&self.function.body, self.returns);
-        let (finish, service) = (self.finish("finish_publish_blocking"), self.service());
+        let (returned, service) = (self.returns(), self.service());
         quote_spanned! {Span::mixed_site()=>
             let begun = match #runtime::__private::begin_blocking(#stage(&mut *#tx)) {
                 ::core::result::Result::Ok(scope) => {
@@ -67,15 +66,16 @@ impl Expansion<'_> {
                 }
                 ::core::result::Result::Err(error) => ::core::result::Result::Err(error),
             };
-            #finish(#stage(&mut *#tx), begun, #options, #service)
+            #returned.finish_blocking(#stage(&mut *#tx), begun, #options, #service)
         }
     }
 
     fn on_publisher(&self, options: &TokenStream) -> TokenStream {
-        let (publisher, body, finish) = (&self.stage.name, self.async_body(), self.finish("finish_with_publisher"));
+        let (publisher, body, returned) = (&self.stage.name, self.async_body(), self.returns());
         quote_spanned! {Span::mixed_site()=>
+            #[allow(unused_variables)]
             let result = { let #publisher = #publisher; #body.await };
-            #finish(#publisher, result, #options).await
+            #returned.finish_alone(#publisher, result, #options).await
         }
     }
 
@@ -96,12 +96,15 @@ impl Expansion<'_> {
 
     /// The connection's type is where one that events cannot be staged on is reported.
     fn stage(&self, function: &str) -> TokenStream {
-        self.call(function, &self.stage.ty)
+        let (runtime, ty) = (self.runtime, without_opaque(&self.stage.ty));
+        let function = Ident::new(function, Span::mixed_site());
+        quote_spanned!(Span::mixed_site()=> #runtime::__private::#function::<#ty>)
     }
 
     /// The return type is where what cannot be published is reported.
-    fn finish(&self, function: &str) -> TokenStream {
-        self.call(function, self.returns)
+    fn returns(&self) -> TokenStream {
+        let (runtime, returns) = (self.runtime, self.returns);
+        quote_spanned!(Span::mixed_site()=> #runtime::__private::returns::<#returns>())
     }
 
     /// The service that the record names: the process's own, or else the package.
@@ -110,12 +113,6 @@ impl Expansion<'_> {
         quote_spanned! {Span::mixed_site()=>
             #runtime::__private::service_name(::core::env!("CARGO_PKG_NAME"))
         }
-    }
-
-    fn call(&self, function: &str, place: &impl Spanned) -> TokenStream {
-        let (runtime, here) = (self.runtime, place.span().resolved_at(Span::mixed_site()));
-        let function = proc_macro2::Ident::new(function, here);
-        quote_spanned!(here=> #runtime::__private::#function)
     }
 }
 
