@@ -12,8 +12,8 @@ use diesel::result::Error as DieselError;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    BoxError, EventContext, FromDelivery, FromSyncTx, FromTx, HandlerError, Publishable, Publisher, SyncTx,
-    TrackedEvent, Tx, codec, connection::Backend,
+    BoxError, EventContext, FromDelivery, FromSyncTx, FromTx, HandlerError, SyncTx, TrackedEvent, Tx, codec,
+    connection::Backend,
 };
 pub use crate::{
     cli::{MainBuilder, NoCommand},
@@ -21,9 +21,7 @@ pub use crate::{
         Handle, HandlerFuture, ListenerDeclaration, ListenerOptions, Location, OnDeadLetter, Order, Registered,
         Requirement, Start,
     },
-    publish::{
-        AsyncStage, Ending, PublishOptions, StageScope, SyncStage, finish, finish_blocking, finish_with_publisher,
-    },
+    publish::{AsyncStage, Ending, PublishOptions, StageScope, SyncStage, returns},
     retry::Backoff,
 };
 
@@ -208,7 +206,7 @@ pub fn stage<C: AsyncStage>(connection: &mut C) -> &mut (impl AsyncStage + use<C
 }
 
 /// The synchronous connection that a publishing function stages on.
-pub fn sync_stage<C: SyncStage>(connection: &mut C) -> &mut (impl SyncStage + use<C>) {
+pub fn sync_stage<C: SyncStage>(connection: &mut C) -> &mut dyn SyncStage {
     connection
 }
 
@@ -224,90 +222,8 @@ pub async fn begin<C: AsyncStage>(connection: &mut C) -> Result<StageScope, Dies
 ///
 /// # Errors
 /// When the database refuses.
-pub fn begin_blocking<C: SyncStage>(connection: &mut C) -> Result<StageScope, DieselError> {
+pub fn begin_blocking(connection: &mut dyn SyncStage) -> Result<StageScope, DieselError> {
     connection.begin()
-}
-
-/// What a publishing function may return.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be published",
-    label = "return a `Result` of an event, of an `Option` or `Vec` of one, or of `Published<T, E>`",
-    note = "its error needs `From<diesel::result::Error>`"
-)]
-pub trait PublishResult {
-    type Events: Publishable;
-    type Error: From<DieselError>;
-
-    /// As the `Result` that it is.
-    ///
-    /// # Errors
-    /// The function's error.
-    fn into_result(self) -> Result<Self::Events, Self::Error>;
-
-    /// As the function's own type.
-    fn from_result(result: Result<Self::Events, Self::Error>) -> Self;
-}
-
-impl<P: Publishable, E: From<DieselError>> PublishResult for Result<P, E> {
-    type Events = P;
-    type Error = E;
-
-    fn into_result(self) -> Self {
-        self
-    }
-
-    fn from_result(result: Self) -> Self {
-        result
-    }
-}
-
-/// A publishing function's result, taken apart and put together again.
-pub struct Returns<R, P, E> {
-    open: fn(R) -> Result<P, E>,
-    close: fn(Result<P, E>) -> R,
-}
-
-/// A publishing function's result. What it is made of stays hidden, so that one that does not fit is reported once.
-#[must_use]
-pub fn returns<R: PublishResult>() -> Returns<R, impl Publishable, impl From<DieselError>> {
-    Returns { open: R::into_result, close: R::from_result }
-}
-
-impl<R, P: Publishable, E: From<DieselError>> Returns<R, P, E> {
-    /// Ends the function, if it could begin.
-    pub async fn finish<C: AsyncStage>(
-        self,
-        connection: &mut C,
-        begun: Result<(StageScope, R), DieselError>,
-        options: &PublishOptions,
-        service: &str,
-    ) -> R {
-        let result = match begun {
-            Ok((scope, result)) => finish(connection, scope, (self.open)(result), options, service).await,
-            Err(error) => Err(error.into()),
-        };
-        (self.close)(result)
-    }
-
-    /// [`finish`](Self::finish) for a synchronous connection.
-    pub fn finish_blocking<C: SyncStage>(
-        self,
-        connection: &mut C,
-        begun: Result<(StageScope, R), DieselError>,
-        options: &PublishOptions,
-        service: &str,
-    ) -> R {
-        let result = match begun {
-            Ok((scope, result)) => finish_blocking(connection, scope, (self.open)(result), options, service),
-            Err(error) => Err(error.into()),
-        };
-        (self.close)(result)
-    }
-
-    /// [`finish`](Self::finish) for a function that takes a publisher.
-    pub async fn finish_alone(self, publisher: &Publisher, result: R, options: &PublishOptions) -> R {
-        (self.close)(finish_with_publisher(publisher, (self.open)(result), options).await)
-    }
 }
 
 static SERVICE: OnceLock<String> = OnceLock::new();

@@ -7,10 +7,10 @@ use super::{
     stage::{PublishOptions, staged},
 };
 use crate::{
-    clock::Clock,
+    clock::{Clock, Timestamp},
     error::{Error, Result},
     event::{Publishable, TrackedEvent},
-    store::{OpenTransaction, SharedStore},
+    store::{OpenTransaction, SharedStore, StagedEvent},
 };
 
 /// Publishes events, each staged in the service's database before anything is sent. Cheap to clone.
@@ -41,13 +41,27 @@ impl Publisher {
     /// # Errors
     /// When an event cannot be encoded or the database refuses; then nothing is published.
     pub async fn publish_with<P: Publishable>(&self, events: &P, options: &PublishOptions) -> Result<()> {
-        let staged = staged(events.events(), options, &self.0.service, self.0.clock.now())?;
-        if !staged.is_empty() {
+        self.stage_alone(staged(events.events(), options, self.service(), self.now())?).await
+    }
+
+    /// Stages rows in a transaction of their own.
+    pub(crate) async fn stage_alone(&self, rows: Vec<StagedEvent>) -> Result<()> {
+        if !rows.is_empty() {
             let store = Arc::clone(&self.0.store);
-            run_to_the_end(async move { store.stage_alone(staged).await }).await?;
+            run_to_the_end(async move { store.stage_alone(rows).await }).await?;
             nudge::staged();
         }
         Ok(())
+    }
+
+    /// The service that its events are published by.
+    pub(crate) fn service(&self) -> &str {
+        &self.0.service
+    }
+
+    /// The time of the service's clock.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.0.clock.now()
     }
 
     /// Opens a transaction: write on [`PublisherTransaction::tx`], publish, then commit.

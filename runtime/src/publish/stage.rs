@@ -1,12 +1,12 @@
 //! Staging: from a payload to a row of the production log, on the caller's connection.
 
 use crate::{
-    clock::{Clock, Timestamp},
+    clock::Timestamp,
     codec,
     envelope::{Envelope, IdSource, JSON},
     error::Result,
-    event::{Publishable, TrackedEvent},
-    publish::{DeliveryScope, nudge},
+    event::TrackedEvent,
+    publish::DeliveryScope,
     store::{EventKind, StagedEvent},
 };
 
@@ -134,119 +134,4 @@ pub trait SyncStage {
     /// # Errors
     /// When the database refuses; then nothing was committed.
     fn end(&mut self, scope: StageScope, ending: Ending) -> Result<(), diesel::result::Error>;
-}
-
-/// Ends a publishing function: stages its events and commits, or rolls back what it did. Called by
-/// `#[tracked_publish]`.
-///
-/// # Errors
-/// The function's own error, or that staging failed, as the function's error.
-pub async fn finish<C, P, E>(
-    connection: &mut C,
-    scope: StageScope,
-    result: Result<P, E>,
-    options: &PublishOptions,
-    service: &str,
-) -> Result<P, E>
-where
-    C: AsyncStage + ?Sized,
-    P: Publishable,
-    E: From<diesel::result::Error>,
-{
-    let staged = match &result {
-        Ok(events) => match rows(events, options, service) {
-            Ok(rows) if rows.is_empty() => Ok(()),
-            Ok(rows) => connection.insert(&rows).await,
-            Err(error) => Err(error),
-        },
-        Err(_) => {
-            // The function's own error says more than a failed rollback would.
-            let _ = connection.end(scope, Ending::Rollback).await;
-            return result;
-        }
-    };
-    match staged {
-        Ok(()) => {
-            connection.end(scope, Ending::Commit).await?;
-            nudge::staged();
-        }
-        Err(error) => {
-            let _ = connection.end(scope, Ending::Rollback).await;
-            return Err(error.into());
-        }
-    }
-    result
-}
-
-/// [`finish`] for a synchronous connection.
-///
-/// # Errors
-/// The function's own error, or that staging failed, as the function's error.
-pub fn finish_blocking<C, P, E>(
-    connection: &mut C,
-    scope: StageScope,
-    result: Result<P, E>,
-    options: &PublishOptions,
-    service: &str,
-) -> Result<P, E>
-where
-    C: SyncStage + ?Sized,
-    P: Publishable,
-    E: From<diesel::result::Error>,
-{
-    let staged = match &result {
-        Ok(events) => match rows(events, options, service) {
-            Ok(rows) if rows.is_empty() => Ok(()),
-            Ok(rows) => connection.insert(&rows),
-            Err(error) => Err(error),
-        },
-        Err(_) => {
-            let _ = connection.end(scope, Ending::Rollback);
-            return result;
-        }
-    };
-    match staged {
-        Ok(()) => {
-            connection.end(scope, Ending::Commit)?;
-            nudge::staged();
-        }
-        Err(error) => {
-            let _ = connection.end(scope, Ending::Rollback);
-            return Err(error.into());
-        }
-    }
-    result
-}
-
-/// [`finish`] for a function that takes a [`Publisher`](crate::Publisher): its events are staged in a transaction of
-/// their own.
-///
-/// # Errors
-/// The function's own error, or that staging failed, as the function's error.
-pub async fn finish_with_publisher<P, E>(
-    publisher: &crate::Publisher,
-    result: Result<P, E>,
-    options: &PublishOptions,
-) -> Result<P, E>
-where
-    P: Publishable,
-    E: From<diesel::result::Error>,
-{
-    if let Ok(events) = &result {
-        publisher.publish_with(events, options).await.map_err(to_diesel)?;
-    }
-    result
-}
-
-fn rows<P: Publishable>(
-    events: &P,
-    options: &PublishOptions,
-    service: &str,
-) -> Result<Vec<StagedEvent>, diesel::result::Error> {
-    staged(events.events(), options, service, Clock::system().now()).map_err(to_diesel)
-}
-
-/// The error that a publishing function's own error type is sure to take.
-fn to_diesel(error: crate::Error) -> diesel::result::Error {
-    diesel::result::Error::SerializationError(Box::new(error))
 }
