@@ -22,8 +22,8 @@ use crate::{
     connection::{SyncTx, Tx},
     dead_letter::{dead_letter, truncated},
     envelope::{hash, storable},
-    error::{BoxError, Error, HandlerError, Verdict, chain},
-    publish::{DeliveryScope, nudge},
+    error::{BoxError, HandlerError, Verdict, chain},
+    publish::{DeliveryScope, nudge, run_to_the_end},
     retry::Decision,
     store::{Attempt, AttemptStatus, ConsumptionStatus, Disposition, OpenTransaction, Settlement},
 };
@@ -123,8 +123,10 @@ impl Run<'_> {
         F: for<'a> FnOnce(&'a Self, &'a mut dyn OpenTransaction) -> futures_util::future::BoxFuture<'a, End>,
     {
         let limit = self.runner.listener.options.processing_timeout;
-        let mut open = match timeout(limit, self.group.parts.store.begin()).await {
-            Err(_) => return End::TimedOut("processing_timeout, while it waited for a connection", limit),
+        let store = Arc::clone(&self.group.parts.store);
+        // In a task of its own: what is opened too late is rolled back, not left half open.
+        let mut open = match timeout(limit, run_to_the_end(async move { store.begin().await })).await {
+            Err(_) => return End::TimedOut("processing_timeout", limit),
             Ok(Err(error)) => return End::Failed(error.into()),
             Ok(Ok(open)) => open,
         };
@@ -146,17 +148,20 @@ impl Run<'_> {
             }
             Ok(Ok(true)) => {}
         }
-        match open.commit().await {
-            Ok(()) => End::Committed,
-            Err(error) => self.after_failed_commit(error).await,
+        let left = limit.saturating_sub(self.started.elapsed());
+        match timeout(left, run_to_the_end(open.commit())).await {
+            Ok(Ok(())) => End::Committed,
+            Ok(Err(error)) => self.after_commit(End::Failed(error.into())).await,
+            Err(_) => self.after_commit(End::TimedOut("processing_timeout", limit)).await,
         }
     }
 
-    /// A commit that failed may have happened: the record knows.
-    async fn after_failed_commit(&self, error: Error) -> End {
+    /// A commit that failed, or whose answer is missing, may have happened: the record knows. One that still comes
+    /// through makes the settlement of `otherwise` a stale one.
+    async fn after_commit(&self, otherwise: End) -> End {
         match self.group.parts.store.status_of(self.context.delivery.id).await {
             Ok(Some(ConsumptionStatus::Processed)) => End::Committed,
-            Ok(_) => End::Failed(error.into()),
+            Ok(_) => otherwise,
             Err(unknown) => End::Failed(HandlerError::from(unknown)),
         }
     }

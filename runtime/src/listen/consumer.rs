@@ -179,10 +179,14 @@ impl Consumer {
 
     /// Leaves the broker's group once everything in memory is settled.
     async fn leave(self) {
-        for runner in 0..self.group.runners.len() {
-            self.group.withdraw(runner, |_| true);
-        }
-        while self.group.in_memory() > 0 {
+        loop {
+            // Again each time: due work may have been claimed when the group was told to stop.
+            for runner in 0..self.group.runners.len() {
+                self.group.withdraw(runner, |_| true);
+            }
+            if self.group.in_memory() == 0 {
+                break;
+            }
             tokio::time::timeout(Duration::from_millis(20), self.group.room.notified()).await.ok();
         }
         self.subscription.close().await;
