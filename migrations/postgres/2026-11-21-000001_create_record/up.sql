@@ -145,7 +145,7 @@ CREATE TABLE inbox_queue (
     topic            TEXT        NOT NULL,
     partition_number INTEGER,
     key_hash         BIGINT,
-    state            TEXT        NOT NULL CHECK (state IN ('waiting', 'held', 'due', 'claimed', 'review')),
+    state            TEXT        NOT NULL CHECK (state IN ('waiting', 'held', 'due', 'claimed', 'started', 'review')),
     due_at           TIMESTAMPTZ NOT NULL,
     claim_token      BIGINT,
     abandoned_count  INTEGER     NOT NULL DEFAULT 0

@@ -141,7 +141,7 @@ CREATE TABLE inbox_queue (
     topic            TEXT    NOT NULL,
     partition_number INTEGER,
     key_hash         INTEGER,
-    state            TEXT    NOT NULL CHECK (state IN ('waiting', 'held', 'due', 'claimed', 'review')),
+    state            TEXT    NOT NULL CHECK (state IN ('waiting', 'held', 'due', 'claimed', 'started', 'review')),
     due_at           TEXT    NOT NULL,
     claim_token      INTEGER,
     abandoned_count  INTEGER NOT NULL DEFAULT 0

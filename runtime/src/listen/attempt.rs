@@ -57,6 +57,36 @@ struct Run<'a> {
 
 /// Runs one delivery to its settlement, and tells its lane how the head ended.
 pub(super) async fn run(group: &Arc<Group>, runner: &Runner, in_flight: InFlight) -> HeadEnd {
+    if in_flight.delivery.abandoned_count > 0 {
+        return run_suspect(group, runner, in_flight).await;
+    }
+    run_now(group, runner, in_flight).await
+}
+
+/// Runs an event whose process died before: alone, and with a durable mark that it has begun. So the one that kills the
+/// process is found, and those that were only near it are not charged again.
+async fn run_suspect(group: &Arc<Group>, runner: &Runner, in_flight: InFlight) -> HeadEnd {
+    let alone = group.suspects.acquire().await;
+    let (store, id, token) = (Arc::clone(&group.parts.store), in_flight.delivery.id, in_flight.delivery.token);
+    let end = match run_to_the_end(async move { store.mark_started(id, token).await }).await {
+        Ok(true) => run_now(group, runner, in_flight).await,
+        Ok(false) => {
+            group.metrics.stale(1);
+            group.report(Report::Settled(token));
+            HeadEnd::Done
+        }
+        Err(error) => {
+            tracing::warn!(error = chain(&error), event_id = in_flight.delivery.envelope.event_id, "run later");
+            let due_at = group.parts.clock.now() + group.parts.poll_interval;
+            group.give_back(in_flight.delivery, in_flight.origin, Disposition::Release { due_at });
+            HeadEnd::Parked
+        }
+    };
+    drop(alone);
+    end
+}
+
+async fn run_now(group: &Arc<Group>, runner: &Runner, in_flight: InFlight) -> HeadEnd {
     let context = Arc::new(EventContext {
         delivery: in_flight.delivery,
         listener: Arc::clone(&runner.listener),

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
@@ -53,6 +53,8 @@ pub(crate) struct Group {
     /// Handlers end, nothing new is begun.
     pub(crate) stopping: CancellationToken,
     pub(crate) tasks: TaskTracker,
+    /// Events whose process died while they were claimed are run one at a time.
+    pub(crate) suspects: Semaphore,
     scope: Mutex<PartitionScope>,
     reports: mpsc::UnboundedSender<Report>,
     pages: mpsc::UnboundedSender<(usize, i64)>,
@@ -125,6 +127,7 @@ impl Group {
             due: Notify::new(),
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            suspects: Semaphore::new(1),
             reports,
             pages,
             unsettled: AtomicUsize::new(0),

@@ -29,8 +29,14 @@ pub trait InboxStore: Send + Sync {
     /// When the next open row of the listeners is due; `None` when none waits for a time.
     async fn next_due_at(&self, group: &str, listeners: &[String]) -> Result<Option<Timestamp>>;
 
-    /// Takes back everything a dead or fenced instance had claimed: an ABANDONED attempt for each row that was under
-    /// way, RECEIVED again, or FAILED_MAX_RETRY after `max_abandoned` of them. Returns how many rows.
+    /// Marks that the handler of a suspect, a row that was abandoned before, is about to be run. `false` when its claim
+    /// is gone: it must not be run.
+    async fn mark_started(&self, id: LogId, token: ClaimToken) -> Result<bool>;
+
+    /// Takes back everything a dead or fenced instance had claimed: RECEIVED again, each with an ABANDONED attempt. A row
+    /// is charged with the death of its process the first time it was claimed at all, and from then on only when it
+    /// was [marked as started](Self::mark_started); after `max_abandoned` charges it is FAILED_MAX_RETRY, since it kills
+    /// the process. Returns how many rows.
     async fn rescue(&self, request: RescueRequest) -> Result<u32>;
 
     /// The status of a row, for a commit whose outcome is not known.

@@ -139,6 +139,8 @@ words! {
         Due = "due",
         /// Nothing: a live worker has it.
         Claimed = "claimed",
+        /// Nothing: its handler has begun. Written only for events whose process died before.
+        Started = "started",
         /// An operator.
         Review = "review",
     }

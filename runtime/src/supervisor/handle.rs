@@ -150,7 +150,7 @@ impl Handle {
             let in_hand = || self.0.groups.iter().map(|group| group.in_memory()).sum::<usize>();
             // The record is read between two looks at memory: what moves from one to the other is seen in one of them.
             if in_hand() == 0 {
-                match self.0.store.backlog().await {
+                match self.backlog_of_open_listeners().await {
                     Ok(backlog) if is_quiet(&backlog) && in_hand() == 0 => return Ok(()),
                     Ok(_) => {}
                     Err(error) if error.is_retryable() => {}
@@ -160,6 +160,19 @@ impl Handle {
             tokio::time::sleep(wait).await;
             wait = (wait * 2).min(IDLE_POLL);
         }
+    }
+
+    /// What is open, without what waits for a listener that an operator paused.
+    async fn backlog_of_open_listeners(&self) -> Result<Backlog> {
+        let mut backlog = self.0.store.backlog().await?;
+        backlog.listeners.retain(|open| {
+            let mut runners = self.0.groups.iter().flat_map(|group| &group.runners);
+            runners.all(|runner| {
+                let same = runner.listener.name == open.handler_name && runner.listener.group == open.consumer_group;
+                !same || runner.is_open()
+            })
+        });
+        Ok(backlog)
     }
 
     /// Stops: no more intake, handlers that run come to their end, the rest is handed back, leases are freed.

@@ -60,6 +60,10 @@ impl InboxStore for SqliteStore {
         self.read(move |connection| claim::next_due_at(connection, &group, &listeners)).await
     }
 
+    async fn mark_started(&self, id: LogId, token: ClaimToken) -> Result<bool> {
+        self.write(move |connection| Ok(queue::start(connection, id, token)?)).await
+    }
+
     async fn rescue(&self, request: RescueRequest) -> Result<u32> {
         self.write(move |connection| rescue::rescue(connection, &request)).await
     }

@@ -56,7 +56,7 @@ pub(super) fn give_back(
     let changed = execute!(
         connection,
         "UPDATE inbox_queue SET state = ?3, due_at = ?4, claim_token = NULL
-         WHERE consumption_id = ?1 AND claim_token = ?2 AND state = 'claimed'",
+         WHERE consumption_id = ?1 AND claim_token = ?2",
         BigInt = id,
         BigInt = token.0,
         Text = state.as_str(),
@@ -69,7 +69,18 @@ pub(super) fn give_back(
 pub(super) fn close(connection: &mut SqliteConnection, id: LogId, token: ClaimToken) -> QueryResult<bool> {
     let changed = execute!(
         connection,
-        "DELETE FROM inbox_queue WHERE consumption_id = ?1 AND claim_token = ?2 AND state = 'claimed'",
+        "DELETE FROM inbox_queue WHERE consumption_id = ?1 AND claim_token = ?2",
+        BigInt = id,
+        BigInt = token.0
+    )?;
+    Ok(changed == 1)
+}
+
+/// Marks a claimed row as started. `false` when the claim does not have it.
+pub(super) fn start(connection: &mut SqliteConnection, id: LogId, token: ClaimToken) -> QueryResult<bool> {
+    let changed = execute!(
+        connection,
+        "UPDATE inbox_queue SET state = 'started' WHERE consumption_id = ?1 AND claim_token = ?2",
         BigInt = id,
         BigInt = token.0
     )?;

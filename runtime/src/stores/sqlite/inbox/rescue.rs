@@ -2,7 +2,7 @@
 
 use diesel::{
     QueryResult,
-    sql_types::{BigInt, Integer, Text},
+    sql_types::{BigInt, Bool, Integer, Text},
     sqlite::SqliteConnection,
 };
 
@@ -29,8 +29,8 @@ pub(super) fn rescue(connection: &mut SqliteConnection, request: &RescueRequest)
     let mut rescued = 0;
     for (token, first, last, claimed_at) in claims {
         let claim = DeadClaim { token: ClaimToken(token), range: (first, last), claimed_at };
-        for (id, abandoned_before) in claim.rows(connection)? {
-            take_back(connection, request, &claim, id, abandoned_before)?;
+        for row in claim.rows(connection)? {
+            take_back(connection, request, &claim, &row)?;
             rescued += 1;
         }
         execute!(connection, "DELETE FROM claim WHERE token = ?1", BigInt = token)?;
@@ -46,20 +46,37 @@ struct DeadClaim {
 }
 
 impl DeadClaim {
-    /// Its unsettled rows, and how often each was abandoned before.
-    fn rows(&self, connection: &mut SqliteConnection) -> QueryResult<Vec<(LogId, i32)>> {
-        load!(
+    /// Its unsettled rows.
+    fn rows(&self, connection: &mut SqliteConnection) -> QueryResult<Vec<Orphan>> {
+        let rows: Vec<(LogId, i32, bool)> = load!(
             connection,
-            "SELECT id, 0 FROM event_consumption_log
+            "SELECT id, 0, 0 FROM event_consumption_log
              WHERE id BETWEEN ?1 AND ?2 AND status = 'PROCESSING'
                  AND NOT EXISTS (SELECT 1 FROM inbox_queue WHERE consumption_id = id)
              UNION ALL
-             SELECT consumption_id, abandoned_count FROM inbox_queue WHERE claim_token = ?3
-             ORDER BY 1" => (BigInt, Integer),
+             SELECT consumption_id, abandoned_count, state = 'started' FROM inbox_queue WHERE claim_token = ?3
+             ORDER BY 1" => (BigInt, Integer, Bool),
             BigInt = self.range.0,
             BigInt = self.range.1,
             BigInt = self.token.0
-        )
+        )?;
+        Ok(rows.into_iter().map(|(id, abandoned, started)| Orphan { id, abandoned, started }).collect())
+    }
+}
+
+/// A row that a dead instance had claimed.
+struct Orphan {
+    id: LogId,
+    /// How often its process died.
+    abandoned: i32,
+    /// Whether its handler is known to have begun.
+    started: bool,
+}
+
+impl Orphan {
+    /// Whether this death is charged to it: a suspect that was not begun is innocent.
+    fn is_charged(&self) -> bool {
+        self.started || self.abandoned == 0
     }
 }
 
@@ -67,9 +84,9 @@ fn take_back(
     connection: &mut SqliteConnection,
     request: &RescueRequest,
     claim: &DeadClaim,
-    id: LogId,
-    abandoned_before: i32,
+    orphan: &Orphan,
 ) -> QueryResult<()> {
+    let id = orphan.id;
     let row: Option<DeliveryRow> = first!(
         connection,
         concat!(
@@ -81,9 +98,11 @@ fn take_back(
     )?;
     let Some(row) = row else { return Ok(()) };
     let (group, service) = (row.group.clone(), row.service.clone());
-    let abandoned = abandoned_before.saturating_add(1);
+    let abandoned = orphan.abandoned.saturating_add(i32::from(orphan.is_charged()));
     let delivery = row.into_delivery(claim.token, abandoned);
-    record_attempt(connection, request, claim, &delivery)?;
+    if orphan.is_charged() {
+        record_attempt(connection, request, claim, &delivery)?;
+    }
     let state = if delivery.abandoned_count >= request.max_abandoned {
         let error = abandoned::reason(delivery.abandoned_count);
         give_up(connection, id, &error, request.now)?;

@@ -45,7 +45,7 @@ fn listeners(connection: &mut SqliteConnection) -> QueryResult<Vec<ListenerBackl
     let states: Vec<(String, String, String, i64, Option<Timestamp>)> = load!(
         connection,
         "SELECT consumer_group, handler_name, state, count(*), min(due_at) FROM inbox_queue
-         WHERE state <> 'claimed' GROUP BY consumer_group, handler_name, state" =>
+         GROUP BY consumer_group, handler_name, state" =>
             (Text, Text, Text, BigInt, Nullable<UtcTimestamp>)
     )?;
     let mut listeners: BTreeMap<(String, String), ListenerBacklog> = BTreeMap::new();
@@ -59,8 +59,12 @@ fn listeners(connection: &mut SqliteConnection) -> QueryResult<Vec<ListenerBackl
         match state.as_str() {
             "waiting" => listener.waiting = rows,
             "held" => listener.held = rows,
-            "due" => (listener.due, listener.oldest_due_at) = (rows, oldest),
-            _ => listener.review = rows,
+            "due" => listener.due = rows,
+            "review" => listener.review = rows,
+            _ => listener.claimed += rows,
+        }
+        if matches!(state.as_str(), "waiting" | "due") {
+            listener.oldest_due_at = [listener.oldest_due_at, oldest].into_iter().flatten().min();
         }
     }
     Ok(listeners.into_values().collect())
