@@ -80,7 +80,11 @@ pub trait Producer: Send + Sync {
     /// in their order.
     ///
     /// Messages of one key arrive in their order. After one of them is refused, the later ones of its key in the
-    /// batch are not sent, and come back as [`SendError::Held`].
+    /// batch are not sent, or are taken back before the broker has them, and come back as [`SendError::Held`]. A
+    /// message that the broker refuses for its content does not take others down with it, although the broker may
+    /// refuse them in one piece: they are sent again without it.
+    ///
+    /// Not cancel safe: what is under way when the future is dropped may arrive, and nobody learns of it.
     async fn send(&self, messages: Vec<OutgoingMessage>) -> Vec<Result<Acknowledgement, SendError>>;
 }
 
@@ -109,11 +113,12 @@ pub struct Acknowledgement {
 /// The broker does not have it, as far as is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SendError {
-    /// It may work later: the broker was away, or refused for now.
+    /// It may work later: the broker was away, refused for now, or has no such topic yet. It may also have arrived
+    /// without our learning of it.
     Transient(String),
     /// It will never work: too large, unroutable, not allowed.
     Permanent(String),
-    /// Not sent, since an earlier message of its key was refused.
+    /// Not sent, since an earlier message of its key was refused. Nothing is wrong with the message itself.
     Held,
 }
 
@@ -126,7 +131,9 @@ pub struct SubscribeRequest {
     pub topics: Vec<TopicSubscription>,
     /// The instance that joins.
     pub instance: String,
-    /// How long the broker may wait for [`Subscription::released`] before a partition goes all the same.
+    /// How long the broker may wait for [`Subscription::released`] before a partition goes all the same. Shorter than
+    /// the broker's own patience with a member, or joining is refused; and no longer than need be, since a broker may
+    /// hold back all of the instance's partitions until then.
     pub release_timeout: Duration,
 }
 
@@ -143,28 +150,37 @@ pub struct TopicSubscription {
 
 /// A place in a consumer group.
 ///
-/// One task owns it. Every method is cancel safe.
+/// One task owns it. Every method is cancel safe. Of a partition the task sees [`Intake::Assigned`], then messages,
+/// then [`Intake::Revoking`] or [`Intake::Lost`], and then nothing until it is assigned again.
 #[async_trait]
 pub trait Subscription: Send {
-    /// Waits for the next thing to happen; at most `max` deliveries.
+    /// Waits for the next thing to happen; at most `max` deliveries. With a `max` of 0 there are only news: that is
+    /// how the caller stays reachable while it has no room.
+    ///
+    /// What is not asked for is held back without harm to the membership, for however long.
     ///
     /// # Errors
     /// When the broker is away. The caller tries again after a pause; the subscription has not lost its place.
     async fn next(&mut self, max: usize) -> Result<Intake>;
 
-    /// Everything up to these positions, or with these tags, is durably admitted.
+    /// Everything up to these positions, or with these tags, is durably admitted. The broker may learn it later, but
+    /// before the partition goes or the group is left. Positions in partitions that are gone, and tags of an earlier
+    /// channel, are passed over: they are delivered again, to whoever has them now.
     ///
     /// # Errors
     /// When the broker could not be told: it will deliver again, and the record will recognise it.
     async fn admitted(&mut self, positions: &[Position]) -> Result<()>;
 
-    /// Stops deliveries of these partitions, without leaving the group.
+    /// Stops deliveries of these partitions, without leaving the group. Nothing of them comes any more, not even what
+    /// was read ahead; it comes after the resumption. A pause ends with the assignment.
     fn pause(&mut self, partitions: &[TopicPartition]);
 
     /// Lets them flow again.
     fn resume(&mut self, partitions: &[TopicPartition]);
 
-    /// The answer to [`Intake::Revoking`]: all that was taken of these partitions is settled or given back.
+    /// The answer to [`Intake::Revoking`]: all that was taken of these partitions is settled or given back, and what
+    /// was admitted of them was told. Does not wait for the partitions to be gone. Of partitions that are not going,
+    /// or gone already, it means nothing.
     async fn released(&mut self, partitions: &[TopicPartition]);
 
     /// Leaves the group, so that the others take over at once.
@@ -178,9 +194,11 @@ pub enum Intake {
     Messages(Vec<IncomingMessage>),
     /// These partitions are the instance's own from now on. Their open work is loaded before their messages are read.
     Assigned(Vec<TopicPartition>),
-    /// These partitions are about to go: finish, then answer [`Subscription::released`].
+    /// These partitions are about to go: finish, then answer [`Subscription::released`]. No messages of theirs come
+    /// any more.
     Revoking(Vec<TopicPartition>),
-    /// These partitions are gone already; another instance may have them.
+    /// These partitions are gone already; another instance may have them. It also follows [`Revoking`](Self::Revoking)
+    /// when the release took too long.
     Lost(Vec<TopicPartition>),
 }
 
