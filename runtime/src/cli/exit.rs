@@ -4,8 +4,10 @@ use std::{error::Error as StdError, fmt, io, process::ExitCode};
 
 use crate::error::{BoxError, ConfigError, Error, ErrorKind};
 
-/// The exit codes, as `--help` shows them.
+/// Where log lines go and what the exit codes mean, as `--help` shows it.
 pub(super) const HELP: &str = "\
+Log lines go to standard error: `RUST_LOG` chooses which, `TRACKED_LOG=json` makes them JSON.
+
 Exit codes:
   0  done
   1  failed

@@ -1,5 +1,7 @@
 //! Log lines of the generated main: on standard error, filtered by `RUST_LOG`, as JSON with `TRACKED_LOG=json`.
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::{EnvFilter, fmt};
 
 /// What is logged when `RUST_LOG` does not say.
@@ -18,7 +20,7 @@ pub(super) fn set_up(default: Default) {
         Default::Command => "warn",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = fmt().with_env_filter(filter).with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
     let as_json = std::env::var_os("TRACKED_LOG").is_some_and(|form| form == "json");
     // An error says that there is a subscriber already: the program's own.
     let _ = if as_json { lines.json().try_init() } else { lines.with_target(false).try_init() };

@@ -1,6 +1,6 @@
 //! From the program's arguments to a command and an exit code.
 
-use std::{collections::BTreeSet, process::ExitCode, time::Duration};
+use std::{collections::BTreeSet, path::Path, process::ExitCode, time::Duration};
 
 use clap::{ArgMatches, Args, FromArgMatches, Subcommand};
 
@@ -102,7 +102,8 @@ impl<C: Command> MainBuilder<C> {
     }
 
     fn run(self, arguments: Vec<std::ffi::OsString>) -> Result<Exit, BoxError> {
-        let command = self.clap()?;
+        let program = arguments.first().and_then(|path| Path::new(path).file_name()?.to_str()).unwrap_or(self.service);
+        let command = self.clap(program)?;
         let matches = match command.try_get_matches_from(arguments) {
             Ok(matches) => matches,
             Err(help_or_mistake) => {
@@ -119,7 +120,7 @@ impl<C: Command> MainBuilder<C> {
         outcome
     }
 
-    fn clap(&self) -> Result<clap::Command, BoxError> {
+    fn clap(&self, program: &str) -> Result<clap::Command, BoxError> {
         let names = |command: clap::Command| -> BTreeSet<String> {
             command.get_subcommands().map(|subcommand| subcommand.get_name().to_owned()).collect()
         };
@@ -132,7 +133,7 @@ impl<C: Command> MainBuilder<C> {
         }
         let command = Generated::augment_subcommands(clap::Command::new(self.service));
         let command = GlobalArgs::augment_args(C::augment_subcommands(command));
-        Ok(command
+        Ok(name_in_examples(command, program)
             .version(self.version)
             .about(None::<&str>)
             .long_about(None::<&str>)
@@ -141,6 +142,14 @@ impl<C: Command> MainBuilder<C> {
             .subcommand_required(self.default.is_none())
             .arg_required_else_help(self.default.is_none()))
     }
+}
+
+/// Puts the program's name into the examples of every subcommand.
+fn name_in_examples(mut command: clap::Command, program: &str) -> clap::Command {
+    if let Some(help) = command.get_after_help().map(|help| help.to_string().replace("SERVICE", program)) {
+        command = command.after_help(help);
+    }
+    command.mut_subcommands(|subcommand| name_in_examples(subcommand, program))
 }
 
 /// The command that was asked for.

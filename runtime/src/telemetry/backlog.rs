@@ -41,6 +41,7 @@ fn readings(backlog: &Backlog) -> Vec<(Reading, f64)> {
             ("waiting", listener.waiting),
             ("held", listener.held),
             ("due", listener.due),
+            ("claimed", listener.claimed),
             ("review", listener.review),
         ];
         states.map(|(state, rows)| {

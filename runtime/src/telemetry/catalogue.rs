@@ -76,7 +76,7 @@ catalogue! {
     OUTBOX_BACKLOG = "tracked_events_outbox_backlog", Gauge, Count,
         "Published events that are not with the broker yet, by state: `pending`, `failed` or `review`.";
     BACKLOG = "tracked_events_backlog", Gauge, Count,
-        "Consumed events that are open, by group, listener and state: `waiting`, `held`, `due` or `review`.";
+        "Consumed events that are open, by group, listener and state: `waiting`, `held`, `due`, `claimed` or `review`.";
     LAG = "tracked_events_lag", Gauge, Count,
         "Events of the embedded broker that a group has not read yet, by group and topic.";
     PAUSED = "tracked_events_listener_paused", Gauge, Count,

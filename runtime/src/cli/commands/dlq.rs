@@ -196,8 +196,13 @@ async fn act_on(
     /// Rows of a dry run that are shown.
     const SHOWN: usize = 20;
     chosen.check()?;
-    let mut records = everything(chosen.filter.of_consumed()?, store).await?;
-    records.retain(|record| chosen.means(record.id, &record.event_id, record.error_message.as_deref()));
+    let mut records = Vec::new();
+    for query in chosen.queries(chosen.filter.of_consumed()?) {
+        records.extend(everything(query, store).await?);
+    }
+    records.retain(|record| chosen.means(record.error_message.as_deref()));
+    records.sort_by_key(|record| record.id);
+    records.dedup_by_key(|record| record.id);
     let ids = records.iter().map(|record| record.id).collect();
     let table = || {
         let mut text = consumed_table(&records[..records.len().min(SHOWN)]);

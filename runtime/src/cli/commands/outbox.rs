@@ -106,8 +106,13 @@ async fn act_on(
     /// Rows of a dry run that are shown.
     const SHOWN: usize = 20;
     chosen.check()?;
-    let mut records = given_up(chosen.filter.of_published()?, store).await?;
-    records.retain(|record| chosen.means(record.id, &record.event_id, record.error_message.as_deref()));
+    let mut records = Vec::new();
+    for query in chosen.queries(chosen.filter.of_published()?) {
+        records.extend(given_up(query, store).await?);
+    }
+    records.retain(|record| chosen.means(record.error_message.as_deref()));
+    records.sort_by_key(|record| record.id);
+    records.dedup_by_key(|record| record.id);
     let ids = records.iter().map(|record| record.id).collect();
     let table = || {
         let mut text = published_table(&records[..records.len().min(SHOWN)]);
@@ -119,7 +124,7 @@ async fn act_on(
     review::act(Log::Published, action, ids, args, service, store, table).await
 }
 
-/// Everything that was given up and matches, oldest first.
+/// Everything that was given up and matches.
 async fn given_up(query: RecordQuery, store: &dyn Store) -> Result<Vec<ProductionRecord>, BoxError> {
     let given_up = ProductionStatus::FailedMaxRetry.to_string();
     if query.status.as_ref().is_some_and(|status| *status != given_up) {
@@ -134,6 +139,5 @@ async fn given_up(query: RecordQuery, store: &dyn Store) -> Result<Vec<Productio
         after_id = Some(last.id);
         all.extend(page.into_iter().map(|record| ProductionRecord { payload: None, ..record }));
     }
-    all.sort_by_key(|record| record.id);
     Ok(all)
 }

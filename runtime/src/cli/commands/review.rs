@@ -11,7 +11,7 @@ use crate::{
         service::Service,
     },
     error::BoxError,
-    store::{LogId, OperatorAct, OperatorAction, Store},
+    store::{LogId, OperatorAct, OperatorAction, RecordQuery, Store},
 };
 
 /// Rows that are acted on in one transaction.
@@ -41,16 +41,24 @@ impl Chosen {
         Ok(())
     }
 
-    /// Whether a record with this row, event and error is meant, as far as ids and errors say.
-    pub(super) fn means(&self, row: LogId, event_id: &str, error: Option<&str>) -> bool {
-        let by_id = self.ids.is_empty()
-            || self.ids.iter().any(|id| match id {
-                Id::Event(wanted) => wanted == event_id,
-                Id::Row(wanted) => *wanted == row,
-                Id::Either(number) => *number == row || number.to_string() == event_id,
-            });
-        let by_error = self.error.as_deref().is_none_or(|text| error.is_some_and(|error| error.contains(text)));
-        by_id && by_error
+    /// The queries that find them: `filter` as a query, once for each id.
+    pub(super) fn queries(&self, filter: RecordQuery) -> Vec<RecordQuery> {
+        if self.ids.is_empty() {
+            return vec![filter];
+        }
+        let by_event = |event_id: String| RecordQuery { event_id: Some(event_id), ..filter.clone() };
+        let by_row = |row| RecordQuery { id: Some(row), ..filter.clone() };
+        let of = |id: &Id| match id {
+            Id::Event(event_id) => vec![by_event(event_id.clone())],
+            Id::Row(row) => vec![by_row(*row)],
+            Id::Either(number) => vec![by_row(*number), by_event(number.to_string())],
+        };
+        self.ids.iter().flat_map(of).collect()
+    }
+
+    /// Whether a record with this error is meant, as far as `--error` says.
+    pub(super) fn means(&self, error: Option<&str>) -> bool {
+        self.error.as_deref().is_none_or(|text| error.is_some_and(|error| error.contains(text)))
     }
 }
 
@@ -185,11 +193,18 @@ mod tests {
     }
 
     #[test]
-    fn ids_and_errors_must_both_match() {
-        let some = chosen(&["#7", "e1"], Some("mail"));
-        assert!(some.means(7, "e7", Some("mail server is away")));
-        assert!(some.means(8, "e1", Some("mail server is away")));
-        assert!(!some.means(8, "e8", Some("mail server is away")));
-        assert!(!some.means(7, "e7", None));
+    fn a_number_is_looked_for_as_a_row_and_as_an_event() {
+        let filter = RecordQuery { listener: Some("a".into()), ..RecordQuery::default() };
+        let queries = chosen(&["#7", "8", "e1"], None).queries(filter);
+        let found: Vec<_> = queries.iter().map(|query| (query.id, query.event_id.as_deref())).collect();
+        assert_eq!(found, [(Some(7), None), (Some(8), None), (None, Some("8")), (None, Some("e1"))]);
+        assert!(queries.iter().all(|query| query.listener.as_deref() == Some("a")));
+    }
+
+    #[test]
+    fn only_records_with_the_error_are_meant() {
+        let some = chosen(&[], Some("mail"));
+        assert!(some.means(Some("mail server is away")));
+        assert!(!some.means(Some("out of rooms")) && !some.means(None));
     }
 }

@@ -103,8 +103,17 @@ fn outbox(backlog: &Backlog, now: Timestamp) -> String {
 
 fn listeners(backlog: &Backlog, paused: &[PausedListener], now: Timestamp) -> String {
     let is_paused = |group: &str, name: &str| paused.iter().any(|entry| entry.group == group && entry.listener == name);
-    let mut table =
-        Table::new(&["listener", "group", "waiting", "held", "retrying", "for review", "oldest retry", "state"]);
+    let mut table = Table::new(&[
+        "listener",
+        "group",
+        "waiting",
+        "held",
+        "retrying",
+        "taken again",
+        "for review",
+        "oldest retry",
+        "state",
+    ]);
     for listener in &backlog.listeners {
         let oldest = match listener.oldest_due_at {
             Some(due) if due <= now => format!("due since {}", span(now.since(due))),
@@ -117,6 +126,7 @@ fn listeners(backlog: &Backlog, paused: &[PausedListener], now: Timestamp) -> St
             listener.waiting.to_string(),
             listener.held.to_string(),
             listener.due.to_string(),
+            listener.claimed.to_string(),
             listener.review.to_string(),
             oldest,
             if is_paused(&listener.consumer_group, &listener.handler_name) { "paused" } else { "" }.to_owned(),
@@ -129,7 +139,7 @@ fn listeners(backlog: &Backlog, paused: &[PausedListener], now: Timestamp) -> St
         if !backlog.listeners.iter().any(listed) {
             let none = || "0".to_owned();
             let (name, group) = (entry.listener.clone(), entry.group.clone());
-            table.row([name, group, none(), none(), none(), none(), String::new(), "paused".to_owned()]);
+            table.row([name, group, none(), none(), none(), none(), none(), String::new(), "paused".to_owned()]);
         }
     }
     if backlog.listeners.is_empty() && paused.is_empty() {

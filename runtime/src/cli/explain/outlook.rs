@@ -106,3 +106,128 @@ fn nobody_home(life: &Life) -> &'static str {
     let alive = life.instances.iter().any(|instance| life.now.since(instance.last_beat_at) < SILENT);
     if alive { "" } else { "; no instance of the service is running now, start one with `run`" }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::*;
+    use crate::store::{AttemptRecord, AttemptStatus, InstanceBeat};
+
+    const NOW: Timestamp = Timestamp::from_micros(100_000_000);
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_micros(seconds * 1_000_000)
+    }
+
+    fn record(status: ConsumptionStatus, retry_count: i32) -> ConsumptionRecord {
+        ConsumptionRecord {
+            id: 7,
+            event_id: "e".into(),
+            service_name: "s".into(),
+            topic: "t".into(),
+            partition_number: None,
+            offset: None,
+            consumer_group: "g".into(),
+            handler_name: "send_mail".into(),
+            event_type: "E".into(),
+            event_key: None,
+            payload: None,
+            status,
+            retry_count,
+            max_retries: 3,
+            processing_time_ms: None,
+            error_message: None,
+            error_stack_trace: None,
+            correlation_id: None,
+            causation_id: None,
+            headers: None,
+            metadata: None,
+            replay_id: String::new(),
+            redrive_count: 0,
+            received_at: at(90),
+            processed_at: None,
+            updated_at: Some(at(98)),
+        }
+    }
+
+    fn attempt(number: i32) -> AttemptRecord {
+        AttemptRecord {
+            consumption_id: 7,
+            attempt_number: number,
+            handler_name: "send_mail".into(),
+            instance_id: "i".into(),
+            started_at: at(91),
+            completed_at: at(92),
+            status: AttemptStatus::Failed,
+            error_message: None,
+            error_stack_trace: None,
+            processing_time_ms: 1_000,
+            retry_delay_ms: Some(1_000),
+        }
+    }
+
+    fn life(open: Option<(InboxState, Timestamp)>, attempts: i32) -> Life {
+        let beat = InstanceBeat {
+            id: "i".into(),
+            name: "i".into(),
+            service: "s".into(),
+            beat: 1,
+            started_at: at(0),
+            last_beat_at: at(99),
+        };
+        let open = open.map(|(state, due_at)| (7, OpenWork { consumption_id: 7, state, due_at, abandoned_count: 0 }));
+        Life {
+            event_id: "e".into(),
+            published: Vec::new(),
+            consumed: Vec::new(),
+            attempts: BTreeMap::from([(7, (1..=attempts).map(attempt).collect())]),
+            actions: Vec::new(),
+            open: open.into_iter().collect(),
+            dead_letters: Vec::new(),
+            paused: BTreeSet::new(),
+            instances: vec![beat],
+            now: NOW,
+        }
+    }
+
+    #[test]
+    fn a_retry_says_which_and_when() {
+        let due = Timestamp::from_micros(NOW.as_micros() + 3_200_000);
+        let waits = of_consumed(&record(ConsumptionStatus::Failed, 2), &life(Some((InboxState::Due, due)), 2));
+        assert_eq!(waits, "waits for retry 2 of 3, due in 3.2 s");
+        let late = of_consumed(&record(ConsumptionStatus::Failed, 2), &life(Some((InboxState::Due, at(96))), 2));
+        assert_eq!(late, "waits for retry 2 of 3, due since 4 s");
+    }
+
+    #[test]
+    fn what_waits_says_for_what() {
+        let received = record(ConsumptionStatus::Received, 0);
+        let outlook = |state| of_consumed(&received, &life(Some((state, at(95))), 0));
+        assert_eq!(outlook(InboxState::Waiting), "waits for a worker");
+        assert_eq!(outlook(InboxState::Held), "waits for the earlier events of its key");
+        let mut paused = life(Some((InboxState::Waiting, at(95))), 0);
+        paused.paused.insert(("g".into(), "send_mail".into()));
+        assert_eq!(
+            of_consumed(&received, &paused),
+            "waits: an operator paused the listener; `listeners resume send_mail` lets it go on"
+        );
+    }
+
+    #[test]
+    fn work_that_nobody_will_do_says_so() {
+        let mut alone = life(Some((InboxState::Waiting, at(95))), 0);
+        alone.instances.clear();
+        let outlook = of_consumed(&record(ConsumptionStatus::Received, 0), &alone);
+        assert_eq!(outlook, "waits for a worker; no instance of the service is running now, start one with `run`");
+    }
+
+    #[test]
+    fn a_dead_letter_says_what_an_operator_can_do() {
+        let outlook = of_consumed(&record(ConsumptionStatus::FailedMaxRetry, 3), &life(None, 4));
+        assert_eq!(
+            outlook,
+            "failed for good after 4 attempts; it waits for an operator: `dlq retry 7` or `dlq discard 7`"
+        );
+    }
+}

@@ -16,8 +16,8 @@ pub(crate) fn span(duration: Duration) -> String {
     const DAY: u64 = 24 * HOUR;
     let seconds = duration.as_secs();
     match seconds {
-        0 if duration.as_millis() == 0 && !duration.is_zero() => format!("{:.1} ms", duration.as_secs_f64() * 1_000.0),
         0 => format!("{} ms", duration.as_millis()),
+        1..MINUTE if duration.subsec_millis() < 50 => format!("{seconds} s"),
         1..MINUTE => format!("{:.1} s", duration.as_secs_f64()),
         MINUTE..HOUR => format!("{} min {} s", seconds / MINUTE, seconds % MINUTE),
         HOUR..DAY => format!("{} h {} min", seconds / HOUR, seconds % HOUR / MINUTE),
@@ -37,7 +37,8 @@ mod tests {
 
     #[test]
     fn spans_are_read_at_a_glance() {
-        let shown = [0, 12, 999, 3_249, 250_000, 7_500_000, 273_600_000].map(|ms| span(Duration::from_millis(ms)));
-        assert_eq!(shown, ["0 ms", "12 ms", "999 ms", "3.2 s", "4 min 10 s", "2 h 5 min", "3 d 4 h"]);
+        let shown =
+            [0, 12, 999, 3_249, 30_000, 250_000, 7_500_000, 273_600_000].map(|ms| span(Duration::from_millis(ms)));
+        assert_eq!(shown, ["0 ms", "12 ms", "999 ms", "3.2 s", "30 s", "4 min 10 s", "2 h 5 min", "3 d 4 h"]);
     }
 }
