@@ -3,6 +3,8 @@
 //! Each macro goes the same way: its attribute becomes a model, `validate` checks every rule and collects all
 //! mistakes, and `expand`, which cannot fail, writes a thin layer of calls into the runtime.
 
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
+
 mod args;
 mod consumer_main;
 mod diagnostics;
@@ -12,6 +14,8 @@ mod listener;
 
 mod paths;
 mod publish;
+#[cfg(test)]
+mod snapshot;
 mod values;
 
 use proc_macro::TokenStream;
