@@ -6,8 +6,6 @@ pub use std;
 
 pub use inventory;
 
-use std::sync::OnceLock;
-
 use diesel::result::Error as DieselError;
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -21,9 +19,11 @@ pub use crate::{
         Handle, HandlerFuture, ListenerDeclaration, ListenerOptions, Location, OnDeadLetter, Order, Registered,
         Requirement, Start,
     },
-    publish::{AsyncStage, Ending, PublishOptions, StageScope, SyncStage, returns},
+    publish::{AsyncStage, Ending, PublishOptions, StageScope, SyncStage, returns, service_name},
     retry::Backoff,
 };
+
+type Identify = fn(&[u8]) -> Option<String>;
 
 /// What the library knows of an event's type.
 ///
@@ -32,7 +32,7 @@ pub struct Payload<E> {
     pub topic: &'static str,
     pub event_type: &'static str,
     pub redacted: &'static [&'static str],
-    pub identify: Option<fn(&[u8]) -> Option<String>>,
+    pub identify: Option<Identify>,
     decode: fn(&EventContext) -> Result<E, HandlerError>,
 }
 
@@ -224,17 +224,4 @@ pub async fn begin<C: AsyncStage>(connection: &mut C) -> Result<StageScope, Dies
 /// When the database refuses.
 pub fn begin_blocking(connection: &mut dyn SyncStage) -> Result<StageScope, DieselError> {
     connection.begin()
-}
-
-static SERVICE: OnceLock<String> = OnceLock::new();
-
-/// Names the service for the events that this process publishes; the first name stays.
-pub fn name_service(name: &str) {
-    SERVICE.get_or_init(|| name.to_owned());
-}
-
-/// The service's name, or `package` in a process whose service has none.
-#[must_use]
-pub fn service_name(package: &'static str) -> &'static str {
-    SERVICE.get().map_or(package, String::as_str)
 }

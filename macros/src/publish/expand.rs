@@ -43,8 +43,11 @@ impl Expansion<'_> {
         quote_spanned! {Span::mixed_site()=>
             let begun = match #runtime::__private::begin(#stage(&mut *#tx)).await {
                 ::core::result::Result::Ok(scope) => {
-                    #[allow(unused_variables, unused_mut)]
-                    let result = { let #tx = &mut *#tx; #body.await };
+                    let result = {
+                        #[allow(unused_variables)]
+                        let #tx = &mut *#tx;
+                        #body.await
+                    };
                     ::core::result::Result::Ok((scope, result))
                 }
                 ::core::result::Result::Err(error) => ::core::result::Result::Err(error),
@@ -60,8 +63,11 @@ impl Expansion<'_> {
         quote_spanned! {Span::mixed_site()=>
             let begun = match #runtime::__private::begin_blocking(#stage(&mut *#tx)) {
                 ::core::result::Result::Ok(scope) => {
-                    #[allow(unused_variables, unused_mut, clippy::redundant_closure_call)]
-                    let result = { let #tx = &mut *#tx; (move || -> #returns #body)() };
+                    let result = {
+                        #[allow(unused_variables)]
+                        let #tx = &mut *#tx;
+                        (move || -> #returns #body)()
+                    };
                     ::core::result::Result::Ok((scope, result))
                 }
                 ::core::result::Result::Err(error) => ::core::result::Result::Err(error),
@@ -73,8 +79,11 @@ impl Expansion<'_> {
     fn on_publisher(&self, options: &TokenStream) -> TokenStream {
         let (publisher, body, returned) = (&self.stage.name, self.async_body(), self.returns());
         quote_spanned! {Span::mixed_site()=>
-            #[allow(unused_variables)]
-            let result = { let #publisher = #publisher; #body.await };
+            let result = {
+                #[allow(unused_variables)]
+                let #publisher = #publisher;
+                #body.await
+            };
             #returned.finish_alone(#publisher, result, #options).await
         }
     }

@@ -5,10 +5,13 @@ pub(crate) mod nudge;
 mod publisher;
 pub(crate) mod relay;
 mod scope;
+mod service;
 mod stage;
 
 pub use function::returns;
 pub(crate) use publisher::run_to_the_end;
 pub use publisher::{Publisher, PublisherTransaction};
 pub(crate) use scope::DeliveryScope;
+pub(crate) use service::name_service;
+pub use service::service_name;
 pub use stage::{AsyncStage, Ending, PublishOptions, StageScope, SyncStage};

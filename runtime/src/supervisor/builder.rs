@@ -21,7 +21,7 @@ use crate::{
         Group, GroupInboxes, GroupParts, Listener, ListenerDeclaration, Order, States, consumer, due, registered,
         settle,
     },
-    publish::{Publisher, relay::Relay},
+    publish::{Publisher, name_service, relay::Relay},
     store::{OUTBOX_SHARDS, PartitionScope, SharedStore},
     stores::{self, StoreOptions, migrations},
     telemetry::RelayMetrics,
@@ -106,6 +106,7 @@ impl Builder {
             Some(config) => config,
             None => Config::load(&self.service)?,
         };
+        name_service(&config.service);
         let declarations = self.listeners.map_or_else(linked_listeners, Ok)?;
         let store = open_store(&config, &self.clock).await?;
         let mut setup = Setup::new(config.clone());
