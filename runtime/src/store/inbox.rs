@@ -24,6 +24,8 @@ pub trait InboxStore: Send + Sync {
     async fn claim_held(&self, request: HeldRequest) -> Result<Claimed>;
 
     /// The open keys of ordered listeners in the partitions an instance takes over: who waits, and how many.
+    ///
+    /// What is admitted after this call has higher ids than what any instance has admitted before it.
     async fn open_keys(&self, group: &str, scope: &PartitionScope) -> Result<Vec<OpenKey>>;
 
     /// When the next open row of the listeners is due; `None` when none waits for a time.

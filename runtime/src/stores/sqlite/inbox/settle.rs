@@ -153,13 +153,10 @@ fn move_open_work(connection: &mut SqliteConnection, settlement: &Settlement) ->
 /// Changes the record itself; `false` when it is not PROCESSING.
 fn change(connection: &mut SqliteConnection, settlement: &Settlement) -> QueryResult<bool> {
     use ConsumptionStatus as Status;
-    let retries = settlement.retry_count;
-    let (status, retry_count) = match &settlement.disposition {
-        Disposition::Processed => (Status::Processed, retries),
-        Disposition::Retry { .. } => (Status::Failed, retries.saturating_add(1)),
-        Disposition::DeadLetter(_) => (Status::FailedMaxRetry, retries),
-        Disposition::Invalid => (Status::Invalid, retries),
-        Disposition::Release { .. } | Disposition::Hold => (Status::Received, retries),
+    let status = settlement.disposition.status();
+    let retry_count = match settlement.disposition {
+        Disposition::Retry { .. } => settlement.retry_count.saturating_add(1),
+        _ => settlement.retry_count,
     };
     let settled = matches!(status, Status::Processed | Status::FailedMaxRetry | Status::Invalid);
     let attempt = settlement.attempt.as_ref();

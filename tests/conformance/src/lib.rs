@@ -1,0 +1,94 @@
+//! What every database must do to be a store of tracked-events.
+//!
+//! A check is a function over a fresh store, named by what it states. Every database runs all of them, each as a test
+//! of its own; a new one, of this workspace or not, joins with one line:
+//!
+//! ```ignore
+//! tracked_events_conformance::store_suite!(my_database, my_fixture);
+//! ```
+//!
+//! where `async fn my_fixture() -> Option<Fixture>` opens an empty, migrated database, or returns `None`, and says so,
+//! where there is no server to run on.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "checks say in their names what they state, and fail by panicking"
+)]
+
+use std::{any::Any, ops::Deref};
+
+use tracked_events::{Clock, store::SharedStore, stores::StoreOptions};
+
+pub mod given;
+pub mod sqlite;
+pub mod store;
+
+/// A store to check.
+pub struct Fixture {
+    /// Empty and migrated.
+    pub store: SharedStore,
+    /// The database's URL.
+    pub url: String,
+    /// What goes when the check is over.
+    pub guard: Box<dyn Any + Send + Sync>,
+}
+
+impl Fixture {
+    /// A store on a database that is empty and migrated.
+    pub async fn open(url: String, guard: impl Any + Send + Sync) -> Self {
+        Self { store: open(&url).await, url, guard: Box::new(guard) }
+    }
+
+    /// Another store on the same database, as another process has it.
+    pub async fn another_process(&self) -> SharedStore {
+        open(&self.url).await
+    }
+}
+
+async fn open(url: &str) -> SharedStore {
+    let options = StoreOptions { url: url.to_owned(), max_connections: 4, clock: Clock::system() };
+    tracked_events::stores::open(&options).await.unwrap()
+}
+
+impl Deref for Fixture {
+    type Target = SharedStore;
+
+    fn deref(&self) -> &SharedStore {
+        &self.store
+    }
+}
+
+/// Runs a check, or says that there is nothing to run it on.
+pub async fn run<C: AsyncFnOnce(&Fixture)>(fixture: Option<Fixture>, check: C) {
+    match fixture {
+        Some(fixture) => check(&fixture).await,
+        None => eprintln!("not run: there is no server for this database here"),
+    }
+}
+
+/// Makes a test of each check, in a module named after the database.
+#[macro_export]
+macro_rules! store_suite {
+    ($database:ident, $open:path) => {
+        mod $database {
+            $crate::each_store_check!(store_tests, $open);
+        }
+    };
+}
+
+/// The tests of [`store_suite!`].
+#[doc(hidden)]
+#[macro_export]
+macro_rules! store_tests {
+    ($open:path; $($area:ident { $($check:ident,)* })*) => {
+        $(mod $area {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $check() {
+                $crate::run($open().await, $crate::store::$area::$check).await;
+            })*
+        })*
+    };
+}

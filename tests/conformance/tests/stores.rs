@@ -1,0 +1,4 @@
+//! Every database of this build, against all that a store must do.
+
+#[cfg(feature = "sqlite")]
+tracked_events_conformance::store_suite!(sqlite, tracked_events_conformance::sqlite::fixture);
