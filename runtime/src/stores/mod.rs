@@ -37,9 +37,6 @@ pub async fn open(options: &StoreOptions) -> Result<SharedStore> {
         #[cfg(feature = "sqlite")]
         Backend::Sqlite => Ok(std::sync::Arc::new(sqlite::SqliteStore::open(options).await?)),
         #[cfg(feature = "postgres")]
-        Backend::Postgres => Err(crate::Error::new(
-            crate::ErrorKind::Config,
-            "this build cannot use PostgreSQL; use a `sqlite:path` url",
-        )),
+        Backend::Postgres => Ok(std::sync::Arc::new(postgres::PostgresStore::open(options).await?)),
     }
 }

@@ -23,6 +23,7 @@ use std::{any::Any, ops::Deref};
 use tracked_events::{Clock, store::SharedStore, stores::StoreOptions};
 
 pub mod given;
+pub mod postgres;
 pub mod sqlite;
 pub mod store;
 

@@ -9,16 +9,16 @@ use super::{SchemaState, create_table, failed, insert_version, known};
 use crate::{
     connection::Backend,
     error::{Error, ErrorKind, Result},
-    stores::postgres::connect,
+    stores::postgres::{Use, connect},
 };
 
 /// Waits for an instance that migrates, within the transaction that is to migrate. The number is ours alone.
-const LOCK: &str = "BEGIN; SET LOCAL lock_timeout = '60s'; SET LOCAL statement_timeout = 0; \
+const LOCK: &str = "BEGIN; SET LOCAL lock_timeout = '60s'; \
                     SELECT pg_advisory_xact_lock(8314427613370581);";
 
 pub(super) async fn migrate(url: &str) -> Result<Vec<String>> {
     let steps = known(Backend::Postgres)?;
-    let mut connection = connect(url).await?;
+    let mut connection = connect(url, Use::Migration).await?;
     let mut done = Vec::new();
     while let Some(name) = run_next(&mut connection, &steps).await? {
         done.push(name);
@@ -28,7 +28,7 @@ pub(super) async fn migrate(url: &str) -> Result<Vec<String>> {
 
 pub(super) async fn check(url: &str) -> Result<SchemaState> {
     let known = known(Backend::Postgres)?;
-    let applied = applied(&mut connect(url).await?).await?;
+    let applied = applied(&mut connect(url, Use::Migration).await?).await?;
     Ok(SchemaState::of(applied.as_deref(), &known))
 }
 

@@ -10,16 +10,36 @@ use crate::error::{Error, ErrorKind, Result};
 /// The time to reach a server that does not answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Plans adapt to the size that a table has now: the plan of a fresh, unanalysed table would be kept for good, and is
-/// five times slower. A statement of the store that takes longer than this has lost its server or its lock.
-const SET_UP: &str = "SET plan_cache_mode = force_custom_plan; SET statement_timeout = '60s'; \
-                      SET idle_in_transaction_session_timeout = '5min'";
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// The store's own statements.
+    Store,
+    /// A handler's or publisher's transaction.
+    Handler,
+    /// Changing the schema.
+    Migration,
+}
+
+impl Use {
+    /// Statements that set the connection up.
+    fn set_up(self) -> &'static str {
+        match self {
+            // Plans adapt to the size that a table has now: the plan of a fresh, unanalysed table would be kept for
+            // good, and is five times slower. A statement that takes this long has lost its server or its lock.
+            Self::Store => "SET plan_cache_mode = force_custom_plan; SET statement_timeout = '60s'; SET jit = off",
+            // A handler's own timeout bounds its statements.
+            Self::Handler => "SET plan_cache_mode = force_custom_plan",
+            Self::Migration => "SET statement_timeout = 0",
+        }
+    }
+}
 
 /// Opens a connection.
 ///
 /// # Errors
 /// When the URL is not understood, asks for TLS, or the server cannot be reached or refuses.
-pub(crate) async fn connect(url: &str) -> Result<AsyncPgConnection> {
+pub(crate) async fn connect(url: &str, purpose: Use) -> Result<AsyncPgConnection> {
     let mut config: Config = url.parse().map_err(|error: tokio_postgres::Error| {
         Error::new(ErrorKind::Config, "the database's URL is not understood; use `postgres://user@host/database`")
             .caused_by(error)
@@ -40,7 +60,7 @@ pub(crate) async fn connect(url: &str) -> Result<AsyncPgConnection> {
             Error::new(ErrorKind::StoreUnavailable, "the connection to PostgreSQL was lost while it was set up")
                 .caused_by(error)
         })?;
-    connection.batch_execute(SET_UP).await?;
+    connection.batch_execute(purpose.set_up()).await?;
     Ok(connection)
 }
 
