@@ -15,6 +15,7 @@ use crate::{
 };
 pub use crate::{
     cli::{MainBuilder, NoCommand},
+    event::DeclaredEvent,
     listen::{
         Handle, HandlerFuture, ListenerDeclaration, ListenerOptions, Location, OnDeadLetter, Order, Registered,
         Requirement, Start,

@@ -42,6 +42,21 @@ pub trait TrackedEvent: Serialize + DeserializeOwned + Send + Sync + 'static {
     }
 }
 
+/// An event type that is linked into the program. The derive writes one for each.
+pub struct DeclaredEvent {
+    /// The type's name.
+    pub event_type: &'static str,
+    /// Serialized names of top-level fields that no log line, span or page may show.
+    pub redacted: &'static [&'static str],
+}
+
+inventory::collect!(DeclaredEvent);
+
+/// Every event type that is linked into the program, consumed or published.
+pub(crate) fn declared_events() -> impl Iterator<Item = &'static DeclaredEvent> {
+    inventory::iter::<DeclaredEvent>.into_iter()
+}
+
 /// A field that can be an event's id or correlation id: text, integers, [`Uuid`], and `Option` of them.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be an event's id or correlation id",

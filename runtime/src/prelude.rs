@@ -4,6 +4,6 @@ pub use serde::{Deserialize, Serialize};
 pub use uuid::Uuid;
 
 pub use crate::{
-    BoxError, EventContext, FromDelivery, Handle, HandlerError, Published, Publisher, Setup, State, Tracked,
-    TrackedEvent, Tx, consumer_main, listeners, on, tracked_listener, tracked_publish,
+    BoxError, Command, EventContext, FromDelivery, Handle, HandlerError, Published, Publisher, Service, Setup, State,
+    Tracked, TrackedEvent, Tx, consumer_main, listeners, on, tracked_listener, tracked_publish,
 };

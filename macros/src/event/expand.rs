@@ -12,6 +12,7 @@ pub(super) fn implementation(event: &Event) -> TokenStream {
     let Event { runtime, ident, event_type, topic, version, .. } = event;
     let (parameters, arguments, _) = event.generics.split_for_impl();
     let (bounds, redacted, methods) = (bounds(event), redacted(event), methods(event));
+    let declaration = declaration(event);
     let has_id = event.field(RoleKind::Id).is_some();
     quote_spanned! {Span::mixed_site()=>
         #[automatically_derived]
@@ -23,7 +24,21 @@ pub(super) fn implementation(event: &Event) -> TokenStream {
             const HAS_ID: ::core::primitive::bool = #has_id;
             #methods
         }
+        #declaration
     }
+}
+
+/// The event type in the program's list, so that commands know what of it nobody may see.
+fn declaration(event: &Event) -> Option<TokenStream> {
+    let Event { runtime, event_type, .. } = event;
+    let redacted = redacted(event);
+    event.generics.params.is_empty().then(|| {
+        quote_spanned! {Span::mixed_site()=>
+            #runtime::__private::inventory::submit! {
+                #runtime::__private::DeclaredEvent { event_type: #event_type, redacted: &[#(#redacted),*] }
+            }
+        }
+    })
 }
 
 /// A type with parameters is refused; its stand-in holds for those that could be events.

@@ -78,6 +78,6 @@ impl Service {
 
     /// What nobody may see.
     pub(super) fn redaction(&self) -> Redaction {
-        Redaction::of(&self.listeners())
+        Redaction::of_program()
     }
 }

@@ -48,8 +48,8 @@ enum Own {
     Seed,
 }
 
-impl tracked_events::Command for Own {
-    async fn run(self, service: tracked_events::Service) -> Result<(), BoxError> {
+impl Command for Own {
+    async fn run(self, service: Service) -> Result<(), BoxError> {
         let Self::Seed = self;
         let handle = service.start().await?;
         for (event_id, booking_id, mail_works) in [("b-1", 1, true), ("b-2", 2, false)] {
@@ -68,7 +68,7 @@ impl tracked_events::Command for Own {
     }
 }
 
-async fn setup(app: &mut tracked_events::Setup) -> Result<(), BoxError> {
+async fn setup(app: &mut Setup) -> Result<(), BoxError> {
     let mail: Mail = app.config("mail")?;
     app.state(mail);
     Ok(())

@@ -64,6 +64,7 @@ impl Chosen {
 
 /// Who acts, why, and whether it is done or only shown.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Act")]
 pub(super) struct Act {
     /// Do it; without this flag, only show what would be done
     #[arg(long)]

@@ -116,6 +116,7 @@ fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -136,6 +137,21 @@ mod tests {
         for payload in [&b"{\"guest_email\":\"x@y.ex"[..], b"[\"x@y.example\"]", b"\xff\xfe"] {
             let text = shown(payload, &["guest_email"]).to_string();
             assert!(text.starts_with("not shown") && !text.contains("x@y"), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic_or_write_to_the_terminal(payload in proptest::collection::vec(any::<u8>(), 0..2_000)) {
+            let text = shown(&payload, &[]).to_string();
+            prop_assert!(!text.contains('\u{1b}'), "{text}");
+        }
+
+        #[test]
+        fn a_secret_is_shown_neither_whole_nor_cut_off(end in 0_usize..60, secret in "[a-z]{12}") {
+            let payload = format!(r#"{{"guest":{{"email":["{secret}"]}},"total_cents":7}}"#);
+            let cut = &payload.as_bytes()[..payload.len() - end.min(payload.len())];
+            prop_assert!(!shown(cut, &["guest"]).to_string().contains(&secret));
         }
     }
 

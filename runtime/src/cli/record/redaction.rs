@@ -2,23 +2,27 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::listen::ListenerDeclaration;
+use crate::event::{DeclaredEvent, declared_events};
 
-/// The fields to hide, as the program's listeners declare them.
+/// The fields to hide, as the program's event types declare them.
 #[derive(Debug, Default)]
 pub(crate) struct Redaction {
     by_type: BTreeMap<&'static str, BTreeSet<&'static str>>,
-    /// For event types that no listener of this program declares: everything that is hidden anywhere.
+    /// For event types that this program does not know: everything that is hidden anywhere.
     anywhere: BTreeSet<&'static str>,
 }
 
 impl Redaction {
-    /// What these listeners declare.
-    pub(crate) fn of(declarations: &[&'static ListenerDeclaration]) -> Self {
+    /// What the program declares.
+    pub(crate) fn of_program() -> Self {
+        Self::of(declared_events())
+    }
+
+    fn of<'a>(events: impl IntoIterator<Item = &'a DeclaredEvent>) -> Self {
         let mut redaction = Self::default();
-        for declaration in declarations {
-            redaction.by_type.entry(declaration.event_type).or_default().extend(declaration.redacted);
-            redaction.anywhere.extend(declaration.redacted);
+        for DeclaredEvent { event_type, redacted } in events {
+            redaction.by_type.entry(event_type).or_default().extend(*redacted);
+            redaction.anywhere.extend(*redacted);
         }
         redaction
     }
@@ -26,5 +30,23 @@ impl Redaction {
     /// The fields to hide in an event of this type.
     pub(crate) fn fields(&self, event_type: &str) -> &BTreeSet<&'static str> {
         self.by_type.get(event_type).unwrap_or(&self.anywhere)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_type_that_nobody_knows_hides_what_any_type_hides() {
+        let events = [
+            DeclaredEvent { event_type: "A", redacted: &["email"] },
+            DeclaredEvent { event_type: "A", redacted: &["phone"] },
+            DeclaredEvent { event_type: "B", redacted: &[] },
+        ];
+        let redaction = Redaction::of(&events);
+        assert_eq!(redaction.fields("A"), &BTreeSet::from(["email", "phone"]));
+        assert_eq!(redaction.fields("B"), &BTreeSet::new());
+        assert_eq!(redaction.fields("C"), &BTreeSet::from(["email", "phone"]));
     }
 }

@@ -1,12 +1,23 @@
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
 };
 
 use serde_json::Value;
 
 use crate::booking::Booking;
+
+/// A process that does not outlive its test.
+struct Child(std::process::Child);
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        // It has ended already when all went well.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
 
 /// The service, running.
 struct Running {
@@ -19,8 +30,8 @@ impl Running {
     /// Starts it, and waits until it says where it serves health and metrics.
     fn start(booking: &Booking) -> Self {
         let mut command = booking.command(&["run", "--dashboard-bind", "127.0.0.1:0"]);
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut log = BufReader::new(child.stderr.take().unwrap());
+        let mut child = Child(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
+        let mut log = BufReader::new(child.0.stderr.take().unwrap());
         let mut lines = String::new();
         loop {
             let mut line = String::new();
@@ -43,11 +54,11 @@ impl Running {
 
     /// Asks it to stop, and returns its exit code and the rest of its log.
     fn terminate(mut self) -> (i32, String) {
-        let pid = self.child.id().to_string();
+        let pid = self.child.0.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
         let mut rest = String::new();
         self.log.read_to_string(&mut rest).unwrap();
-        (self.child.wait().unwrap().code().unwrap(), rest)
+        (self.child.0.wait().unwrap().code().unwrap(), rest)
     }
 }
 
@@ -75,6 +86,24 @@ fn run_serves_health_and_metrics_and_drains_on_sigterm() {
     let (code, log) = running.terminate();
     assert_eq!(code, 0, "{log}");
     assert!(log.contains("stopped"), "{log}");
+}
+
+#[test]
+fn status_is_watched_in_lines_of_json() {
+    let booking = Booking::seeded();
+    let mut command = booking.command(&["status", "--watch", "--json"]);
+    let mut child = Child(command.stdout(Stdio::piped()).spawn().unwrap());
+    let lines = BufReader::new(child.0.stdout.take().unwrap()).lines();
+    let services = lines.take(2).map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap()["service"].clone());
+    assert_eq!(services.collect::<Vec<_>>(), ["cli-tests", "cli-tests"]);
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let booking = Booking::seeded();
+    let mut child = Child(booking.command(&["events", "list", "--json"]).stdout(Stdio::piped()).spawn().unwrap());
+    drop(child.0.stdout.take());
+    assert_eq!(child.0.wait().unwrap().code(), Some(0));
 }
 
 #[test]
