@@ -182,8 +182,10 @@ async fn bare_exponential(_event: SeatChanged) -> Result<(), HandlerError> {
 }
 
 #[test]
-fn the_macros_know_the_default_backoff() {
+fn the_macros_know_the_defaults_that_they_measure_against() {
     assert_eq!(bare_exponential::LISTENER.options.backoff, Backoff::DEFAULT);
+    let defaults = listen::ListenerOptions::DEFAULT;
+    assert_eq!((defaults.timeout, defaults.processing_timeout), (Duration::from_secs(30), Duration::from_secs(60)));
 }
 
 #[test]
