@@ -11,6 +11,8 @@ pub(super) enum Default {
     Service,
     /// A command prints its answer: only what goes wrong.
     Command,
+    /// A command of the service's own, which says itself what goes wrong: only what is lost otherwise.
+    OwnCommand,
 }
 
 /// Sets up logging, unless the program has done so already.
@@ -18,6 +20,7 @@ pub(super) fn set_up(default: Default) {
     let level = match default {
         Default::Service => "info",
         Default::Command => "warn",
+        Default::OwnCommand => "error",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     let lines = fmt().with_env_filter(filter).with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);

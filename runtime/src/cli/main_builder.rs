@@ -173,7 +173,8 @@ impl<C: Command> Asked<C> {
     fn default_logging(&self) -> logging::Default {
         match self {
             Self::Generated(command) if matches!(**command, Generated::Run(_)) => logging::Default::Service,
-            _ => logging::Default::Command,
+            Self::Generated(_) => logging::Default::Command,
+            Self::Own(_) => logging::Default::OwnCommand,
         }
     }
 }

@@ -109,7 +109,7 @@ impl Builder {
         name_service(&config.service);
         let declarations = self.listeners.map_or_else(linked_listeners, Ok)?;
         let store = open_store(&config, &self.clock).await?;
-        let mut setup = Setup::new(config.clone());
+        let mut setup = Setup::new(config.clone(), Arc::clone(&store));
         if let Some(call) = self.setup {
             call(&mut setup).await.map_err(|error| Error::new(ErrorKind::Config, "set-up failed").caused_by(error))?;
         }

@@ -9,11 +9,13 @@ use crate::{
     config::Config,
     error::{BoxError, ConfigError},
     listen::States,
+    store::SharedStore,
 };
 
 /// Given to the service's set-up function, before the first event is taken.
 pub struct Setup {
     config: Config,
+    store: SharedStore,
     pub(super) states: States,
     pub(super) tasks: Vec<Task>,
 }
@@ -27,14 +29,20 @@ pub(super) struct Task {
 type TaskFuture = Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>;
 
 impl Setup {
-    pub(super) fn new(config: Config) -> Self {
-        Self { config, states: States::default(), tasks: Vec::new() }
+    pub(super) fn new(config: Config, store: SharedStore) -> Self {
+        Self { config, store, states: States::default(), tasks: Vec::new() }
     }
 
     /// The service's configuration.
     #[must_use]
     pub fn settings(&self) -> &Config {
         &self.config
+    }
+
+    /// The service's database, for what the service itself has to prepare there.
+    #[must_use]
+    pub fn store(&self) -> &SharedStore {
+        &self.store
     }
 
     /// Reads `[app.SECTION]` of the configuration into a type of the service's own.
