@@ -9,7 +9,7 @@
 //! - **A partition changes hands cleanly**: before it goes, the consumer is told [`Intake::Revoking`] and may finish
 //!   what it has; only then, or after the broker's own deadline, does another instance get it.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use serde::Serialize;
@@ -30,7 +30,8 @@ pub trait Broker: Send + Sync + 'static {
     /// How published rows reach it.
     fn outlet(&self) -> Outlet;
 
-    /// Whether deliveries come from partitions that one instance of a group owns at a time.
+    /// Whether deliveries come from partitions that one instance of a group owns at a time. A broker that has both
+    /// kinds says that it has partitions: work that came from none is everybody's.
     fn ownership(&self) -> Ownership;
 
     /// Joins a consumer group.
@@ -171,6 +172,11 @@ pub trait Subscription: Send {
     /// When the broker could not be told: it will deliver again, and the record will recognise it.
     async fn admitted(&mut self, positions: &[Position]) -> Result<()>;
 
+    /// These were taken and could not be admitted. They come again, before anything that came after them in their
+    /// partitions: what the caller took of that meanwhile, it drops. Without this, a later position would say of them
+    /// that they are admitted. Of partitions that are gone it means nothing.
+    async fn give_back(&mut self, positions: &[Position]);
+
     /// Stops deliveries of these partitions, without leaving the group. Nothing of them comes any more, not even what
     /// was read ahead; it comes after the resumption. A pause ends with the assignment.
     fn pause(&mut self, partitions: &[TopicPartition]);
@@ -236,6 +242,8 @@ pub enum Position {
     },
     /// On a channel; it alone is meant.
     Tag {
+        /// The partition queue that it came from; `None` for a queue for which instances compete.
+        partition: Option<TopicPartition>,
         /// Which life of the channel the tag belongs to: tags of an earlier one mean nothing.
         channel: u64,
         /// The delivery tag.
@@ -249,8 +257,20 @@ impl Position {
     pub fn coordinates(&self) -> (Option<i32>, Option<i64>) {
         match self {
             Self::Offset { partition, offset, .. } => (Some(partition.partition), Some(*offset)),
-            Self::Tag { .. } => (None, None),
+            Self::Tag { partition, .. } => (partition.as_ref().map(|partition| partition.partition), None),
         }
+    }
+
+    /// The positions from which these messages can be given back: the first of each partition, and every tag.
+    #[must_use]
+    pub fn earliest(messages: &[IncomingMessage]) -> Vec<Self> {
+        let mut seen = HashSet::new();
+        let positions = messages.iter().map(|message| &message.position);
+        let earliest = positions.filter(|position| match position {
+            Self::Offset { partition, .. } => seen.insert(partition),
+            Self::Tag { .. } => true,
+        });
+        earliest.cloned().collect()
     }
 }
 

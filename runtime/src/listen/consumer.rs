@@ -76,8 +76,9 @@ impl Consumer {
         let mut messages = messages;
         loop {
             let group = Arc::clone(&self.group);
+            let taken = Position::earliest(&messages);
             let admission = tokio::spawn(async move { admit(&group, messages).await });
-            let fetched = self.fetch_beside(admission).await;
+            let fetched = self.fetch_beside(admission, taken).await;
             match fetched {
                 Some(Ok(Intake::Messages(next))) => messages = next,
                 Some(other) => return Box::pin(self.take(other)).await,
@@ -90,6 +91,7 @@ impl Consumer {
     async fn fetch_beside(
         &mut self,
         mut admission: tokio::task::JoinHandle<Result<Vec<Position>>>,
+        taken: Vec<Position>,
     ) -> Option<Result<Intake>> {
         let mut fetched = None;
         let admitted = loop {
@@ -111,14 +113,33 @@ impl Consumer {
             }
             Ok(Err(error)) if error.kind() == ErrorKind::StaleClaim => {
                 tracing::info!("a partition went to another instance while its events were being admitted");
+                return self.give_back(taken, fetched).await;
             }
             Ok(Err(error)) => {
-                tracing::error!(error = chain(&error), "events were not admitted; the broker will send them again")
+                tracing::error!(error = chain(&error), "events were not admitted; the broker will send them again");
+                return self.give_back(taken, fetched).await;
             }
             Err(stopped) => {
-                tracing::error!(error = chain(&stopped), "admission ended early; the broker will send the events again")
+                let error = chain(&stopped);
+                tracing::error!(error, "admission ended early; the broker will send the events again");
+                return self.give_back(taken, fetched).await;
             }
         }
+        fetched
+    }
+
+    /// After a failed admission nothing later may be admitted before the batch has come again: a later position would
+    /// stand for it.
+    async fn give_back(&mut self, mut taken: Vec<Position>, fetched: Option<Result<Intake>>) -> Option<Result<Intake>> {
+        let fetched = match fetched {
+            Some(Ok(Intake::Messages(later))) => {
+                taken.extend(Position::earliest(&later));
+                None
+            }
+            news => news,
+        };
+        self.subscription.give_back(&taken).await;
+        tokio::time::sleep(PAUSES.0).await;
         fetched
     }
 

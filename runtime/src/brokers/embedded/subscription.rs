@@ -197,6 +197,15 @@ impl Subscription for EmbeddedSubscription {
         Ok(())
     }
 
+    async fn give_back(&mut self, positions: &[Position]) {
+        for position in positions {
+            let Position::Offset { partition, offset, .. } = position else { continue };
+            if let Some(reading) = self.own.get_mut(partition) {
+                reading.next_offset = reading.next_offset.min(*offset);
+            }
+        }
+    }
+
     fn pause(&mut self, partitions: &[TopicPartition]) {
         self.set_flow(partitions, Flow::Open, Flow::Paused);
     }
