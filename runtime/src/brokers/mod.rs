@@ -2,6 +2,8 @@
 
 #[cfg(feature = "embedded")]
 pub mod embedded;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 
 use std::sync::Arc;
 
@@ -13,7 +15,7 @@ use crate::{
 
 /// What a broker is opened with.
 pub struct BrokerOptions {
-    /// Where it is: `embedded:`.
+    /// Where it is: `embedded:`, or `kafka://host:port`.
     pub url: String,
     /// The service's store, for the broker that lives in it.
     pub store: crate::store::SharedStore,
@@ -36,6 +38,8 @@ pub async fn open(options: BrokerOptions) -> Result<Arc<dyn Broker>> {
     match scheme {
         #[cfg(feature = "embedded")]
         "embedded" => Ok(Arc::new(embedded::EmbeddedBroker::new(options))),
+        #[cfg(feature = "kafka")]
+        "kafka" => Ok(Arc::new(kafka::Kafka::open(&options.url)?)),
         _ => Err(unknown(&options.url, scheme).into()),
     }
 }

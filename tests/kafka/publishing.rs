@@ -1,0 +1,108 @@
+//! Batches are sent.
+
+use std::collections::BTreeMap;
+
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+use tracked_events::broker::{Acknowledgement, SendError};
+
+use super::support::{Cluster, message};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_is_acknowledged_with_partition_and_offset() {
+    let cluster = Cluster::with_topic("orders", 4);
+    let batch = (0..1_000).map(|n| message("orders", Some(&(n % 50).to_string()), &n.to_string(), b"{}".to_vec()));
+    let acknowledged = cluster.producer("").send(batch.collect()).await;
+    let mut offsets: BTreeMap<i32, Vec<i64>> = BTreeMap::new();
+    for result in acknowledged {
+        let Acknowledgement { partition, offset } = result.unwrap();
+        offsets.entry(partition.unwrap()).or_default().push(offset.unwrap());
+    }
+    assert_eq!(offsets.len(), 4);
+    for (partition, offsets) in &offsets {
+        let expected: Vec<_> = (0..).take(offsets.len()).collect();
+        assert_eq!(*offsets, expected, "partition {partition} is not in the order of the batch");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_is_too_large_holds_its_key_and_no_other() {
+    let cluster = Cluster::with_topic("orders", 1);
+    let batch = vec![
+        message("orders", Some("a"), "1", b"{}".to_vec()),
+        message("orders", Some("a"), "2", vec![b' '; 2_000_000]),
+        message("orders", Some("a"), "3", b"{}".to_vec()),
+        message("orders", Some("b"), "4", b"{}".to_vec()),
+        message("orders", None, "5", vec![b' '; 2_000_000]),
+        message("orders", None, "6", b"{}".to_vec()),
+    ];
+    let results = cluster.producer("").send(batch).await;
+    assert_eq!(offset(&results[0]), Some(0));
+    assert!(matches!(&results[1], Err(SendError::Permanent(why)) if why.contains("too large")), "{results:?}");
+    assert_eq!(results[2], Err(SendError::Held));
+    assert_eq!(offset(&results[3]), Some(1));
+    assert!(matches!(&results[4], Err(SendError::Permanent(_))), "{results:?}");
+    assert_eq!(offset(&results[5]), Some(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_the_cluster_finds_too_large_is_found_among_the_others() {
+    let cluster = Cluster::with_topic("orders", 1);
+    let producer = cluster.producer("");
+    // The batch, and then the second message that is sent alone.
+    let errors = [
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE,
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR,
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE,
+    ];
+    cluster.mock.request_errors(RDKafkaApiKey::Produce, &errors);
+    let batch = ["a", "b", "a", "b", "c"].map(|key| message("orders", Some(key), key, b"{}".to_vec()));
+    let results = producer.send(batch.into()).await;
+    assert_eq!(offset(&results[0]), Some(0));
+    assert!(matches!(&results[1], Err(SendError::Permanent(_))), "{results:?}");
+    assert_eq!(offset(&results[2]), Some(1));
+    assert_eq!(results[3], Err(SendError::Held));
+    assert_eq!(offset(&results[4]), Some(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_is_transient_and_leaves_nothing_behind() {
+    let cluster = Cluster::with_topic("orders", 1);
+    let producer = cluster.producer("delivery.timeout.ms=1000");
+    let one = |id: &str| message("orders", Some("a"), id, b"{}".to_vec());
+    assert_eq!(offset(&producer.send(vec![one("1")]).await[0]), Some(0));
+
+    cluster.mock.broker_down(-1).unwrap();
+    let other = message("orders", Some("b"), "4", b"{}".to_vec());
+    let results = producer.send(vec![one("2"), one("3"), other]).await;
+    assert!(matches!(&results[0], Err(SendError::Transient(_))), "{results:?}");
+    assert_eq!(results[1], Err(SendError::Held));
+    assert!(matches!(&results[2], Err(SendError::Transient(_))), "{results:?}");
+
+    cluster.mock.broker_up(-1).unwrap();
+    let mut results = producer.send(vec![one("2"), one("3")]).await;
+    while results[0].is_err() {
+        results = producer.send(vec![one("2"), one("3")]).await;
+    }
+    assert_eq!((offset(&results[0]), offset(&results[1])), (Some(1), Some(2)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_for_now_is_transient_when_it_stays() {
+    let cluster = Cluster::with_topic("orders", 1);
+    let producer = cluster.producer("delivery.timeout.ms=1000");
+    let errors = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS; 1_000];
+    cluster.mock.request_errors(RDKafkaApiKey::Produce, &errors);
+    let batch = ["a", "a", "b"].map(|key| message("orders", Some(key), key, b"{}".to_vec()));
+    let results = producer.send(batch.clone().into()).await;
+    assert!(matches!(&results[0], Err(SendError::Transient(_))), "{results:?}");
+    assert_eq!(results[1], Err(SendError::Held));
+    assert!(matches!(&results[2], Err(SendError::Transient(_))), "{results:?}");
+
+    cluster.mock.clear_request_errors(RDKafkaApiKey::Produce);
+    let results = producer.send(batch.into()).await;
+    assert_eq!(results.iter().map(offset).collect::<Vec<_>>(), [Some(0), Some(1), Some(2)]);
+}
+
+fn offset(result: &Result<Acknowledgement, SendError>) -> Option<i64> {
+    result.as_ref().unwrap().offset
+}
