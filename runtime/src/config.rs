@@ -30,6 +30,15 @@ pub use self::{
 pub(crate) use self::{section::nearest, sources::Sources};
 
 /// How a service runs.
+///
+/// ```
+/// use tracked_events::Config;
+///
+/// let mut config = Config::new("booking");
+/// config.database_url = "postgres://app:s3cret@db/booking".to_owned();
+/// assert_eq!(config.broker_url, "embedded:");
+/// assert!(!format!("{config:?}").contains("s3cret"));
+/// ```
 #[derive(Clone)]
 pub struct Config {
     /// The service's name: the default consumer group, and the source of its events.

@@ -1,7 +1,7 @@
 //! What the library tells about itself: every metric, span and attribute by name.
 //!
 //! Metrics go through the [`metrics`] facade, to whichever recorder the process installed; the generated main
-//! installs one for Prometheus ([`Exporter::install`]), an embedding program may have its own. Labels are of low
+//! installs one for Prometheus, an embedding program may have its own. Labels are of low
 //! cardinality: never an id, a key or a message. Handles are looked up once and kept, since a look-up for each event
 //! would cost more than the count.
 
@@ -14,7 +14,7 @@ mod relay;
 pub(crate) use self::{
     backlog::BacklogGauges,
     exporter::Exporter,
-    listener::{GroupMetrics, ListenerMetrics, Pause},
+    listener::{GroupMetrics, ListenerMetrics, Pause, rescued},
     relay::RelayMetrics,
 };
 

@@ -23,8 +23,32 @@ use crate::{
 const STRAGGLERS: Duration = Duration::from_secs(1);
 
 /// A service's own subcommands: derive [`clap::Subcommand`] on an enum and implement this for it.
+///
+/// They stand beside the generated ones in one `--help`, and share their flags: `--config`, `--database-url`,
+/// `--broker-url` and `--json`. An error ends the program with an exit code that says what kind it is.
+///
+/// ```
+/// use tracked_events::prelude::*;
+///
+/// #[derive(clap::Subcommand)]
+/// enum Cli {
+///     /// Show where the events go
+///     Where,
+/// }
+///
+/// impl Command for Cli {
+///     async fn run(self, service: Service) -> Result<(), BoxError> {
+///         println!("{}", tracked_events::redacted_url(&service.config().database_url));
+///         Ok(())
+///     }
+/// }
+///
+/// consumer_main! { command = Cli, default = Cli::Where }
+/// ```
 pub trait Command: Subcommand + Send {
     /// Runs the command that was asked for.
+    ///
+    /// [`Service::start`] starts the service in it, [`Service::store`] opens its record without starting anything.
     fn run(self, service: Service) -> impl Future<Output = Result<(), BoxError>> + Send;
 }
 

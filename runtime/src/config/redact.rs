@@ -6,6 +6,10 @@ const HIDDEN: &str = "***";
 /// A URL without its password: `postgres://app:***@db/events`.
 ///
 /// A password with characters that a URL should have escaped is hidden whole; when in doubt, more is hidden.
+///
+/// ```
+/// assert_eq!(tracked_events::redacted_url("postgres://app:p@ss@db/events"), "postgres://app:***@db/events");
+/// ```
 #[must_use]
 pub fn redacted_url(url: &str) -> String {
     hide_password_parameters(&hide_user_password(url))

@@ -95,6 +95,7 @@ impl Instance {
         })
         .await?;
         if rescued > 0 {
+            crate::telemetry::rescued(rescued);
             tracing::warn!(events = rescued, "events that a dead instance was handling will be handled again");
         }
         Ok(())

@@ -66,7 +66,7 @@ catalogue! {
     STALE_SETTLEMENTS = "tracked_events_stale_settlements_total", Counter, Count,
         "Results of attempts that were discarded because their claim had been taken over, by group.";
     RESCUED = "tracked_events_rescued_total", Counter, Count,
-        "Events that were taken back from dead instances, by group.";
+        "Events that were taken back from dead instances.";
     ADMIT_DURATION = "tracked_events_admit_duration_seconds", Histogram, Seconds,
         "How long the admission of a batch took, by group.";
     SETTLE_DURATION = "tracked_events_settle_duration_seconds", Histogram, Seconds,

@@ -107,7 +107,6 @@ pub(crate) struct GroupMetrics {
     no_handler: Counter,
     unidentified: Counter,
     stale: Counter,
-    rescued: Counter,
     admit: Histogram,
     settle: Histogram,
 }
@@ -120,7 +119,6 @@ impl GroupMetrics {
             no_handler: counter!(metric::NO_HANDLER, &labels),
             unidentified: counter!(metric::UNIDENTIFIED, &labels),
             stale: counter!(metric::STALE_SETTLEMENTS, &labels),
-            rescued: counter!(metric::RESCUED, &labels),
             admit: histogram!(metric::ADMIT_DURATION, &labels),
             settle: histogram!(metric::SETTLE_DURATION, &labels),
         }
@@ -141,11 +139,6 @@ impl GroupMetrics {
         self.stale.increment(count(rows));
     }
 
-    /// Work of a dead instance was taken back.
-    pub(crate) fn rescued(&self, rows: u32) {
-        self.rescued.increment(u64::from(rows));
-    }
-
     /// A batch was admitted.
     pub(crate) fn admitted(&self, took: Duration) {
         self.admit.record(took.as_secs_f64());
@@ -155,6 +148,11 @@ impl GroupMetrics {
     pub(crate) fn settled(&self, took: Duration) {
         self.settle.record(took.as_secs_f64());
     }
+}
+
+/// Work of a dead instance was taken back. Rare: its handle is not kept.
+pub(crate) fn rescued(rows: u32) {
+    counter!(metric::RESCUED).increment(u64::from(rows));
 }
 
 /// A number of things as a counter takes it.

@@ -86,7 +86,7 @@ pub(crate) async fn run(
     let mut findings = Findings::default();
     match loaded {
         Err(problems) => findings.fail("configuration", &problems),
-        Ok(config) => examine(&Service::new(config, setup, output), &mut findings).await,
+        Ok(config) => Box::pin(examine(&Service::new(config, setup, output), &mut findings)).await,
     }
     output.print(&findings.0, |found| found.iter().map(line).collect())?;
     Ok(findings.exit())
