@@ -30,6 +30,16 @@ pub(crate) async fn run(group: Arc<Group>, subscription: Box<dyn Subscription>) 
     consumer.leave().await;
 }
 
+/// What became of messages that were fetched ahead.
+enum Held {
+    /// They can run.
+    Room(Vec<IncomingMessage>),
+    /// They were given back, because this came.
+    News(Result<Intake>),
+    /// They were given back, because the group stops.
+    Stopping,
+}
+
 struct Consumer {
     group: Arc<Group>,
     subscription: Box<dyn Subscription>,
@@ -80,11 +90,34 @@ impl Consumer {
             let admission = tokio::spawn(async move { admit(&group, messages).await });
             let fetched = self.fetch_beside(admission, taken).await;
             match fetched {
-                Some(Ok(Intake::Messages(next))) => messages = next,
+                Some(Ok(Intake::Messages(next))) => match self.hold(next).await {
+                    Held::Room(next) => messages = next,
+                    Held::News(other) => return Box::pin(self.take(other)).await,
+                    Held::Stopping => return,
+                },
                 Some(other) => return Box::pin(self.take(other)).await,
                 None => return,
             }
         }
+    }
+
+    /// Keeps messages that were fetched ahead until they can run: admitted before, they would only be written down to
+    /// wait, and be claimed one handful at a time. If anything else comes first, they are given back to the broker.
+    async fn hold(&mut self, messages: Vec<IncomingMessage>) -> Held {
+        let stopping = self.group.stopping.clone();
+        let interrupted = loop {
+            if self.group.has_room() {
+                return Held::Room(messages);
+            }
+            tokio::select! {
+                biased;
+                () = stopping.cancelled() => break Held::Stopping,
+                () = self.group.room.notified() => {}
+                news = self.subscription.next(0) => break Held::News(news),
+            }
+        };
+        self.subscription.give_back(&Position::earliest(&messages)).await;
+        interrupted
     }
 
     /// Waits for an admission, and tells the broker. What came in meanwhile is returned, if anything did.
