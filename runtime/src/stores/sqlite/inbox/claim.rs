@@ -23,13 +23,13 @@ use crate::{
 
 pub(super) fn claim_due(connection: &mut SqliteConnection, request: &DueRequest, token: ClaimToken) -> Result<Claimed> {
     let owned = Owned::new(&request.scope);
-    let mut ids = Vec::new();
+    let mut rows = Vec::new();
     for (listener, room) in &request.room {
-        due(connection, request, listener, &owned, usize::try_from(*room).unwrap_or(usize::MAX), &mut ids)?;
+        due(connection, request, listener, &owned, usize::try_from(*room).unwrap_or(usize::MAX), &mut rows)?;
     }
     claim(
         connection,
-        ids,
+        rows,
         &NewClaim { token, instance: &request.instance, group: &request.group, range: None, now: request.now },
     )
 }
@@ -41,26 +41,27 @@ fn due(
     listener: &str,
     owned: &Owned<'_>,
     room: usize,
-    ids: &mut Vec<LogId>,
+    found: &mut Vec<Found>,
 ) -> QueryResult<()> {
     let query = fixed!(
-        "SELECT consumption_id, topic, partition_number FROM inbox_queue
+        "SELECT consumption_id, topic, partition_number, abandoned_count FROM inbox_queue
          WHERE consumer_group = ?1 AND handler_name = ?2 AND due_at <= ?3 AND state IN ('waiting', 'due')
          ORDER BY due_at, consumption_id",
-        (BigInt, Text, Nullable<Integer>),
+        (BigInt, Text, Nullable<Integer>, Integer),
         Text = request.group.as_str(),
         Text = listener,
         UtcTimestamp = request.now
     );
-    let full = ids.len().saturating_add(room);
-    let rows = diesel::RunQueryDsl::load_iter::<(LogId, String, Option<i32>), DefaultLoadingMode>(query, connection)?;
+    let full = found.len().saturating_add(room);
+    let rows =
+        diesel::RunQueryDsl::load_iter::<(LogId, String, Option<i32>, i32), DefaultLoadingMode>(query, connection)?;
     for row in rows {
-        if ids.len() >= full {
+        if found.len() >= full {
             break;
         }
-        let (id, topic, partition) = row?;
+        let (id, topic, partition, abandoned) = row?;
         if owned.has(&topic, partition) {
-            ids.push(id);
+            found.push(Found { id, abandoned });
         }
     }
     Ok(())
@@ -71,28 +72,35 @@ pub(super) fn claim_held(
     request: &HeldRequest,
     token: ClaimToken,
 ) -> Result<Claimed> {
-    let ids = load!(
+    let rows: Vec<(LogId, i32)> = load!(
         connection,
-        "SELECT consumption_id FROM inbox_queue
+        "SELECT consumption_id, abandoned_count FROM inbox_queue
          WHERE consumer_group = ?1 AND handler_name = ?2 AND key_hash = ?3 AND state = 'held'
-         ORDER BY consumption_id LIMIT ?4" => BigInt,
+         ORDER BY consumption_id LIMIT ?4" => (BigInt, Integer),
         Text = request.group.as_str(),
         Text = request.listener.as_str(),
         BigInt = request.key_hash,
         BigInt = i64::from(request.limit)
     )?;
+    let rows = rows.into_iter().map(|(id, abandoned)| Found { id, abandoned }).collect();
     claim(
         connection,
-        ids,
+        rows,
         &NewClaim { token, instance: &request.instance, group: &request.group, range: None, now: request.now },
     )
 }
 
+/// A row of open work that can be claimed.
+struct Found {
+    id: LogId,
+    abandoned: i32,
+}
+
 /// Claims rows of open work.
-fn claim(connection: &mut SqliteConnection, ids: Vec<LogId>, claim: &NewClaim<'_>) -> Result<Claimed> {
-    let mut deliveries = Vec::with_capacity(ids.len());
-    for id in ids {
-        deliveries.extend(take(connection, id, claim)?);
+fn claim(connection: &mut SqliteConnection, rows: Vec<Found>, claim: &NewClaim<'_>) -> Result<Claimed> {
+    let mut deliveries = Vec::with_capacity(rows.len());
+    for found in rows {
+        deliveries.extend(take(connection, &found, claim)?);
     }
     if deliveries.is_empty() {
         return Ok(Claimed::default());
@@ -103,29 +111,36 @@ fn claim(connection: &mut SqliteConnection, ids: Vec<LogId>, claim: &NewClaim<'_
 }
 
 /// Takes one row; `None` when its record is not open, and then nothing waits for it any longer.
-fn take(connection: &mut SqliteConnection, id: LogId, claim: &NewClaim<'_>) -> QueryResult<Option<Delivery>> {
+///
+/// Looking first and changing then is as safe as `RETURNING`, for nobody else writes, and much cheaper: SQLite makes a
+/// table for what a statement returns.
+fn take(connection: &mut SqliteConnection, found: &Found, claim: &NewClaim<'_>) -> QueryResult<Option<Delivery>> {
     let row: Option<DeliveryRow> = first!(
         connection,
         concat!(
-            "UPDATE event_consumption_log SET status = 'PROCESSING', updated_at = ?2
-             WHERE id = ?1 AND status IN ('RECEIVED', 'FAILED') RETURNING ",
-            delivery_columns!()
+            "SELECT ",
+            delivery_columns!(),
+            " FROM event_consumption_log WHERE id = ?1 AND status IN ('RECEIVED', 'FAILED')"
         ) => DeliverySql,
-        BigInt = id,
-        UtcTimestamp = claim.now
+        BigInt = found.id
     )?;
     let Some(row) = row else {
-        execute!(connection, "DELETE FROM inbox_queue WHERE consumption_id = ?1", BigInt = id)?;
+        execute!(connection, "DELETE FROM inbox_queue WHERE consumption_id = ?1", BigInt = found.id)?;
         return Ok(None);
     };
-    let abandoned: Option<i32> = first!(
+    execute!(
         connection,
-        "UPDATE inbox_queue SET state = 'claimed', claim_token = ?2 WHERE consumption_id = ?1
-         RETURNING abandoned_count" => Integer,
-        BigInt = id,
+        "UPDATE event_consumption_log SET status = 'PROCESSING', updated_at = ?2 WHERE id = ?1",
+        BigInt = found.id,
+        UtcTimestamp = claim.now
+    )?;
+    execute!(
+        connection,
+        "UPDATE inbox_queue SET state = 'claimed', claim_token = ?2 WHERE consumption_id = ?1",
+        BigInt = found.id,
         BigInt = claim.token.0
     )?;
-    Ok(Some(row.into_delivery(claim.token, abandoned.unwrap_or(0))))
+    Ok(Some(row.into_delivery(claim.token, found.abandoned)))
 }
 
 /// The partitions within which an instance acts.

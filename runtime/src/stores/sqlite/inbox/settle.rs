@@ -14,7 +14,7 @@ use crate::{
     clock::{Timestamp, TimestampText},
     envelope::storable,
     error::Result,
-    store::{ClaimToken, ConsumptionStatus, Disposition, InboxState, LogId, SettleBatch, Settlement},
+    store::{Attempt, ClaimToken, ConsumptionStatus, Disposition, InboxState, LogId, SettleBatch, Settlement},
     stores::schema::UtcTimestamp,
 };
 
@@ -199,10 +199,12 @@ fn release_key(connection: &mut SqliteConnection, settlement: &Settlement) -> Qu
     Ok(())
 }
 
-/// Writes the attempt down. A row without a row of open work is at its first.
+/// Writes the attempt down.
 fn record_attempt(connection: &mut SqliteConnection, settlement: &Settlement, instance: &str) -> QueryResult<()> {
     let Some(attempt) = &settlement.attempt else { return Ok(()) };
-    let number = if settlement.queued { next_number(connection, settlement.id)? } else { 1 };
+    if matches!(settlement.disposition, Disposition::Processed) && !settlement.queued {
+        return record_first_success(connection, settlement, attempt, instance);
+    }
     let delay = match settlement.disposition {
         Disposition::Retry { delay, .. } => Some(i64::try_from(delay.as_millis()).unwrap_or(i64::MAX)),
         _ => None,
@@ -213,10 +215,11 @@ fn record_attempt(connection: &mut SqliteConnection, settlement: &Settlement, in
         connection,
         "INSERT INTO event_attempt (consumption_id, event_id, attempt_number, handler_name, instance_id, started_at,
              completed_at, status, error_message, error_stack_trace, processing_time_ms, retry_delay_ms)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+         VALUES (?1, ?2,
+             (SELECT coalesce(max(attempt_number), 0) + 1 FROM event_attempt WHERE consumption_id = ?1),
+             ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         BigInt = settlement.id,
         Text = settlement.event_id.as_str(),
-        Integer = number,
         Text = settlement.listener.as_str(),
         Text = instance,
         UtcTimestamp = TimestampText::from(attempt.started_at),
@@ -226,6 +229,30 @@ fn record_attempt(connection: &mut SqliteConnection, settlement: &Settlement, in
         Nullable<Text> = stack_trace.as_deref(),
         BigInt = processing_time_ms(settlement).unwrap_or(0),
         Nullable<BigInt> = delay
+    )?;
+    Ok(())
+}
+
+/// The common case, at the least cost.
+fn record_first_success(
+    connection: &mut SqliteConnection,
+    settlement: &Settlement,
+    attempt: &Attempt,
+    instance: &str,
+) -> QueryResult<()> {
+    execute!(
+        connection,
+        "INSERT INTO event_attempt (consumption_id, event_id, attempt_number, handler_name, instance_id, started_at,
+             completed_at, status, processing_time_ms)
+         VALUES (?1, ?2, 1, ?3, ?4, ?5, ?6, ?7, ?8)",
+        BigInt = settlement.id,
+        Text = settlement.event_id.as_str(),
+        Text = settlement.listener.as_str(),
+        Text = instance,
+        UtcTimestamp = TimestampText::from(attempt.started_at),
+        UtcTimestamp = TimestampText::from(attempt.completed_at),
+        Text = attempt.status.as_str(),
+        BigInt = processing_time_ms(settlement).unwrap_or(0)
     )?;
     Ok(())
 }

@@ -29,16 +29,19 @@ pub(super) fn take(
     for due in queue::due(connection, shards, limit, now)? {
         let row: Option<TakenRow> = first!(
             connection,
-            "UPDATE event_production_log SET status = 'PUBLISHING', updated_at = ?2
-             WHERE id = ?1 AND status IN ('PENDING', 'FAILED')
-             RETURNING id, event_id, topic, event_key, event_type, payload, retry_count, max_retries, correlation_id,
-                 created_at, causation_id, content_type, headers, traceparent, kind" => TakenSql,
+            "SELECT id, event_id, topic, event_key, event_type, payload, retry_count, max_retries, correlation_id,
+                 created_at, causation_id, content_type, headers, traceparent, kind
+             FROM event_production_log WHERE id = ?1 AND status IN ('PENDING', 'FAILED')" => TakenSql,
+            BigInt = due.id
+        )?;
+        let Some(row) = row else { continue };
+        execute!(
+            connection,
+            "UPDATE event_production_log SET status = 'PUBLISHING', updated_at = ?2 WHERE id = ?1",
             BigInt = due.id,
             UtcTimestamp = now
         )?;
-        if let Some(row) = row {
-            taken.push(row.into_outgoing(due.shard)?);
-        }
+        taken.push(row.into_outgoing(due.shard)?);
     }
     Ok(taken)
 }
