@@ -46,3 +46,16 @@ pub use tracked_events_macros::{TrackedEvent, consumer_main, tracked_listener, t
 
 #[doc(hidden)]
 pub mod __private;
+
+/// The examples in the macros' documentation, and in the README.
+#[cfg(doctest)]
+mod documented {
+    #[doc = include_str!("../../macros/src/docs/consumer_main.md")]
+    struct ConsumerMain;
+    #[doc = include_str!("../../macros/src/docs/tracked_event.md")]
+    struct TrackedEvent;
+    #[doc = include_str!("../../macros/src/docs/tracked_listener.md")]
+    struct TrackedListener;
+    #[doc = include_str!("../../macros/src/docs/tracked_publish.md")]
+    struct TrackedPublish;
+}
