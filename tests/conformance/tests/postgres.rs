@@ -1,0 +1,96 @@
+//! What holds on PostgreSQL beside what every store must do.
+#![cfg(feature = "postgres")]
+#![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs, reason = "tests")]
+
+use std::time::Duration;
+
+use diesel::{QueryableByName, sql_types::BigInt};
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+use tracked_events::{
+    Clock, ErrorKind, Tx,
+    stores::{
+        StoreOptions,
+        migrations::{SchemaState, check, migrate},
+        open,
+    },
+};
+use tracked_events_conformance::postgres::Database;
+
+mod postgres {
+    use super::*;
+
+    #[tokio::test]
+    async fn instances_that_start_at_once_migrate_an_empty_database_once() {
+        let Some(database) = database().await else { return };
+        assert_eq!(check(&database.url).await.unwrap(), SchemaState::Missing);
+        let starts: Vec<_> = (0..4).map(|_| tokio::spawn(begin_to_migrate(database.url.clone()))).collect();
+        let mut done = Vec::new();
+        for start in starts {
+            done.extend(start.await.unwrap());
+        }
+        assert_eq!(done.len(), 1, "{done:?}");
+        assert_eq!(check(&database.url).await.unwrap(), SchemaState::Current);
+    }
+
+    async fn begin_to_migrate(url: String) -> Vec<String> {
+        migrate(&url).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_newer_database_is_left_alone() {
+        let Some(database) = database().await else { return };
+        migrate(&database.url).await.unwrap();
+        database.run("INSERT INTO tracked_events_migrations (version, name) VALUES ('99999999', 'later')").await;
+        assert_eq!(migrate(&database.url).await.unwrap_err().kind(), ErrorKind::Schema);
+    }
+
+    #[tokio::test]
+    async fn a_dropped_transaction_stops_what_the_server_runs_for_it() {
+        let Some(database) = database().await else { return };
+        migrate(&database.url).await.unwrap();
+        let options = StoreOptions { url: database.url.clone(), max_connections: 1, clock: Clock::system() };
+        let store = open(&options).await.unwrap();
+        let mut transaction = store.begin().await.unwrap();
+        let slow = tokio::spawn(async move {
+            if let Tx::Postgres(connection) = transaction.tx() {
+                diesel::sql_query("SELECT pg_sleep(3600) /* slow */").execute(connection).await.unwrap();
+            }
+        });
+        let mut observer = AsyncPgConnection::establish(&database.url).await.unwrap();
+        until(&mut observer, 1).await;
+        slow.abort();
+        until(&mut observer, 0).await;
+        // Its place in the pool is free again, on another connection.
+        store.begin().await.unwrap().rollback().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn tls_that_is_required_is_refused_with_the_cure() {
+        let error = check("postgres://nobody@127.0.0.1:1/none?sslmode=require").await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config);
+        assert!(error.to_string().contains("`sslmode=prefer`"), "{error}");
+    }
+}
+
+async fn database() -> Option<Database> {
+    let database = Database::create().await;
+    if database.is_none() {
+        eprintln!("not run: there is no server for this database here");
+    }
+    database
+}
+
+#[derive(QueryableByName)]
+struct Count {
+    #[diesel(sql_type = BigInt)]
+    count: i64,
+}
+
+/// Waits until the server runs that many slow statements in this database.
+async fn until(observer: &mut AsyncPgConnection, wanted: i64) {
+    let sql = "SELECT count(*) AS count FROM pg_stat_activity
+               WHERE datname = current_database() AND state = 'active' AND query LIKE '%/* slow */'";
+    let reached =
+        async { while diesel::sql_query(sql).get_result::<Count>(observer).await.unwrap().count != wanted {} };
+    tokio::time::timeout(Duration::from_secs(30), reached).await.unwrap();
+}
