@@ -65,6 +65,8 @@ pub(crate) struct Lanes<T> {
     waiting_bytes: usize,
     running: usize,
     running_reclaimed: usize,
+    /// A row came from the database whose key was not known here: others of the key may be held there.
+    met_unknown_key: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -122,6 +124,7 @@ impl<T: Laned> Lanes<T> {
             waiting_bytes: 0,
             running: 0,
             running_reclaimed: 0,
+            met_unknown_key: false,
         }
     }
 
@@ -184,7 +187,10 @@ impl<T: Laned> Lanes<T> {
                 self.make_ready(item);
                 continue;
             };
-            let lane = self.keys.entry(key).or_insert_with(|| Lane::new(Head::Database));
+            let lane = self.keys.entry(key).or_insert_with(|| {
+                self.met_unknown_key = true;
+                Lane::new(Head::Database)
+            });
             if lane.head == Head::Memory {
                 self.waiting += 1;
                 self.waiting_bytes += item.weight();
@@ -267,6 +273,7 @@ impl<T: Laned> Lanes<T> {
 
     /// Keys whose head should be in the database and was not found there twice running: someone else settled it.
     pub(crate) fn orphaned(&mut self, is_open: impl Fn(i64) -> bool) -> Vec<i64> {
+        self.met_unknown_key = false;
         let mut orphaned = Vec::new();
         for (key, lane) in self.keys.iter_mut().filter(|(key, lane)| lane.head == Head::Database && !is_open(**key)) {
             if lane.missing {
@@ -357,9 +364,9 @@ impl<T: Laned> Lanes<T> {
         self.keys.retain(|_, lane| lane.head == Head::Memory);
     }
 
-    /// Whether the lane of any key waits for a row in the database.
+    /// Whether the lane of any key waits for a row in the database, or may have to.
     pub(crate) fn has_parked(&self) -> bool {
-        self.keys.values().any(|lane| lane.head == Head::Database)
+        self.met_unknown_key || self.keys.values().any(|lane| lane.head == Head::Database)
     }
 
     /// Deliveries in handlers' hands.

@@ -73,6 +73,7 @@ macro_rules! each_store_check {
                 a_suspect_that_was_not_started_is_innocent,
                 a_start_is_marked_under_the_claim_only,
                 other_instances_are_left_alone,
+                rows_of_a_key_are_taken_back_in_their_order,
             }
             operators {
                 a_dead_letter_is_retried_with_fresh_retries,

@@ -112,6 +112,21 @@ pub async fn other_instances_are_left_alone(store: &Fixture) {
     assert!(settle(store, vec![done]).await.is_empty());
 }
 
+pub async fn rows_of_a_key_are_taken_back_in_their_order(store: &Fixture) {
+    let arrivals = vec![keyed("e1", 7, Placement::Run), keyed("e2", 7, Placement::Run), arrival("e3")];
+    let admitted = admit(store, arrivals).await;
+    let ids: Vec<_> = admitted.outcomes.iter().map(id_of).collect();
+    assert_eq!(store.rescue(request(ME)).await.unwrap(), 3);
+    for _ in 0..2 {
+        for (&id, expected) in ids.iter().zip([InboxState::Waiting, InboxState::Held, InboxState::Waiting]) {
+            assert_eq!(open_work(store, id).await.unwrap().state, expected);
+        }
+        let claimed = store.claim_due(due()).await.unwrap();
+        assert_eq!(claimed.deliveries.iter().map(|delivery| delivery.id).collect::<Vec<_>>(), [ids[0], ids[2]]);
+        assert_eq!(store.rescue(request(ME)).await.unwrap(), 2);
+    }
+}
+
 pub async fn a_suspect_that_was_not_started_is_innocent(store: &Fixture) {
     let id = id_of(&admit(store, vec![arrival("e1")]).await.outcomes[0]);
     for _ in 0..5 {

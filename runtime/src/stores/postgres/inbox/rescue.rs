@@ -1,5 +1,7 @@
 //! Taking back what a dead instance had claimed.
 
+use std::collections::HashSet;
+
 use diesel::{
     QueryResult,
     sql_types::{Array, BigInt, Bool, Integer, Nullable, Text},
@@ -53,7 +55,8 @@ async fn attempt(store: &PostgresStore, request: &RescueRequest) -> Result<u32> 
     let letters = letters(connection, &given_up, request.now).await?;
     let letters: Vec<_> = letters.iter().collect();
     let changes: Vec<_> = changes(&taken_back, &given_up, request.now);
-    let (open, back) = open_work(&lost, request);
+    let behind = behind(connection, &lost).await?;
+    let (open, back) = open_work(&lost, &behind, request);
     try_join!(
         attempt::insert(connection, &request.instance, &attempts),
         change::change(connection, &changes),
@@ -214,11 +217,43 @@ fn changes<'a>(taken_back: &[&'a Lost], given_up: &[&'a Lost], now: Timestamp) -
     taken_back.chain(given_up.iter().map(|lost| give_up(lost))).collect()
 }
 
-/// Rows of open work: to run again, or to review.
-fn open_work<'a>(lost: &'a [Lost], request: &RescueRequest) -> (Vec<Open<'a>>, Vec<Back>) {
+/// Those that follow an earlier row of their key that is open: of the rows lost, or of those that wait.
+async fn behind(connection: &AsyncPgConnection, lost: &[Lost]) -> QueryResult<HashSet<LogId>> {
+    let keyed: Vec<_> = lost.iter().filter_map(|row| Some((row, row.key_hash?))).collect();
+    let mut heads = HashSet::new();
+    let mut behind: HashSet<_> = keyed
+        .iter()
+        .filter(|(row, key_hash)| !heads.insert((&row.group, &row.listener, *key_hash)))
+        .map(|(row, _)| row.id)
+        .collect();
+    let sql = "\
+        SELECT l.id FROM unnest($1, $2, $3, $4) AS l (id, consumer_group, handler_name, key_hash)
+        WHERE EXISTS (
+            SELECT FROM inbox_queue q
+            WHERE q.consumer_group = l.consumer_group AND q.handler_name = l.handler_name
+                AND q.key_hash = l.key_hash AND q.consumption_id < l.id AND q.state <> 'review')";
+    let waited_for: Vec<LogId> = Statement::<BigInt>::new(sql)
+        .bind::<Array<BigInt>, _>(keyed.iter().map(|(row, _)| row.id).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(keyed.iter().map(|(row, _)| row.group.as_str()).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(keyed.iter().map(|(row, _)| row.listener.as_str()).collect::<Vec<_>>())
+        .bind::<Array<BigInt>, _>(keyed.iter().map(|(_, key_hash)| *key_hash).collect::<Vec<_>>())
+        .rows(connection)
+        .await?;
+    behind.extend(waited_for);
+    Ok(behind)
+}
+
+/// Rows of open work: to run again, behind their key or at once, or to review.
+fn open_work<'a>(lost: &'a [Lost], behind: &HashSet<LogId>, request: &RescueRequest) -> (Vec<Open<'a>>, Vec<Back>) {
     let (mut open, mut back) = (Vec::new(), Vec::new());
     for row in lost {
-        let state = if row.times() >= request.max_abandoned { InboxState::Review } else { InboxState::Waiting };
+        let state = if row.times() >= request.max_abandoned {
+            InboxState::Review
+        } else if behind.contains(&row.id) {
+            InboxState::Held
+        } else {
+            InboxState::Waiting
+        };
         if row.queued {
             back.push(Back {
                 id: row.id,

@@ -110,7 +110,7 @@ fn take_back(
         InboxState::Review
     } else {
         receive_again(connection, id, request.now)?;
-        InboxState::Waiting
+        if follows_another(connection, &group, &delivery)? { InboxState::Held } else { InboxState::Waiting }
     };
     let open = Open {
         id,
@@ -124,6 +124,23 @@ fn take_back(
         abandoned,
     };
     queue::open(connection, &open)
+}
+
+/// Whether an earlier row of its key is open.
+fn follows_another(connection: &mut SqliteConnection, group: &str, delivery: &Delivery) -> QueryResult<bool> {
+    let Some(key_hash) = delivery.key_hash else { return Ok(false) };
+    let earlier: Option<LogId> = first!(
+        connection,
+        "SELECT consumption_id FROM inbox_queue
+         WHERE consumer_group = ?1 AND handler_name = ?2 AND key_hash = ?3 AND consumption_id < ?4
+             AND state <> 'review'
+         LIMIT 1" => BigInt,
+        Text = group,
+        Text = delivery.listener.as_str(),
+        BigInt = key_hash,
+        BigInt = delivery.id
+    )?;
+    Ok(earlier.is_some())
 }
 
 fn receive_again(connection: &mut SqliteConnection, id: LogId, now: Timestamp) -> QueryResult<()> {
