@@ -183,3 +183,14 @@ macro_rules! on {
         }
     };
 }
+
+/// Runs one Diesel query on whichever database a [`Tx`](crate::Tx) is of: on none, in a build without a database.
+#[cfg(not(any(feature = "sqlite", feature = "postgres")))]
+#[macro_export]
+macro_rules! on {
+    ($tx:expr, |$conn:ident| $body:expr) => {
+        match &mut *$tx {
+            $crate::Tx::None(_, never) => match *never {},
+        }
+    };
+}

@@ -296,7 +296,7 @@ impl From<ConfigError> for Error {
 
 /// An error and its causes in one line each, as logs and records keep it.
 #[must_use]
-pub fn chain(error: &(dyn StdError + 'static)) -> String {
+pub(crate) fn chain(error: &(dyn StdError + 'static)) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {
