@@ -109,7 +109,7 @@ pub trait LeaseStore: Send + Sync {
     /// Raises the instance's beat. `false` when it was fenced: it must stop.
     async fn beat(&self, instance: &str, now: Timestamp) -> Result<bool>;
 
-    /// Every instance and its beat.
+    /// Every instance and its beat; also one that was removed and has claims all the same, which never beats.
     async fn instances(&self) -> Result<Vec<InstanceBeat>>;
 
     /// Removes an instance with its memberships and frees its leases. Its claims stay, for [`InboxStore::rescue`].

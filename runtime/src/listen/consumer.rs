@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Group, admit::admit};
+use super::{Group, OnDeadLetter, admit::admit};
 use crate::{
     broker::{IncomingMessage, Intake, Position, Subscription, TopicPartition},
     error::{Error, ErrorKind, Result, chain},
@@ -261,11 +261,18 @@ async fn reload_parked(group: &Arc<Group>, partitions: &BTreeSet<TopicPartition>
 pub(super) async fn load_open(group: &Arc<Group>, scope: &PartitionScope) -> Result<HashSet<(usize, i64)>> {
     let mut open = HashSet::new();
     for key in group.parts.store.open_keys(&group.parts.name, scope).await? {
-        if let Some(runner) = group.runner_named(&key.listener) {
-            open.insert((runner, key.key_hash));
-            let upshot = group.runners[runner].lanes().load(key.key_hash, key.heads, key.held);
-            group.follow_up(runner, upshot);
+        let Some(runner) = group.runner_named(&key.listener) else { continue };
+        let holding = match group.runners[runner].listener.options.on_dead_letter {
+            OnDeadLetter::HoldKey => key.dead,
+            OnDeadLetter::Continue => 0,
+        };
+        let heads = key.heads.saturating_add(holding);
+        if heads == 0 && key.held == 0 {
+            continue;
         }
+        open.insert((runner, key.key_hash));
+        let upshot = group.runners[runner].lanes().load(key.key_hash, heads, key.held);
+        group.follow_up(runner, upshot);
     }
     Ok(open)
 }

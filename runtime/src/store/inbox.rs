@@ -335,6 +335,9 @@ pub struct OpenKey {
     pub heads: u32,
     /// How many rows of it are held.
     pub held: u32,
+    /// How many rows of it are dead letters for review: what its held rows wait for with
+    /// [`OnDeadLetter::HoldKey`](crate::listen::OnDeadLetter::HoldKey).
+    pub dead: u32,
 }
 
 /// Whose work to take back.

@@ -34,7 +34,7 @@ pub trait ReviewStore: Send + Sync {
     /// An operator's act on rows of the production log: FAILED_MAX_RETRY to PENDING or DISCARDED.
     async fn act_on_outbox(&self, act: OperatorAct) -> Result<Vec<LogId>>;
 
-    /// How much open work there is, read from the narrow tables and the embedded broker's positions.
+    /// How much open work there is at one moment, read from the narrow tables and the embedded broker's positions.
     async fn backlog(&self) -> Result<Backlog>;
 
     /// Pauses a listener.
@@ -246,6 +246,8 @@ pub struct Backlog {
     pub listeners: Vec<ListenerBacklog>,
     /// Events of the embedded broker that a group has not read yet.
     pub embedded_lag: Vec<GroupLag>,
+    /// Batches that some instance has in hand, a dead one that was not rescued yet included.
+    pub claims: i64,
 }
 
 impl Backlog {
@@ -253,6 +255,7 @@ impl Backlog {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.outbox_pending == 0
+            && self.claims == 0
             && self
                 .listeners
                 .iter()
@@ -264,6 +267,7 @@ impl Backlog {
     #[must_use]
     pub fn waits_until_after(&self, now: Timestamp) -> bool {
         self.outbox_pending == self.outbox_failed
+            && self.claims == 0
             && self.outbox_oldest_due_at.is_none_or(|due_at| due_at > now)
             && self
                 .listeners

@@ -11,6 +11,8 @@ pub mod schema;
 mod sqlite;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod stage;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod unwanted;
 mod url;
 
 pub(crate) use url::backend_of;

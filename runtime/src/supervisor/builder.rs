@@ -197,6 +197,7 @@ impl Starting {
         for (name, listeners) in groups {
             running.push(self.start_group(name, listeners, Arc::clone(&states)).await?);
         }
+        self.tasks.spawn(stop_when_fenced(Arc::clone(&self.instance), running.clone(), self.stopping.clone()));
         self.tasks.close();
         Ok(Handle::new(Running {
             groups: running,
@@ -265,6 +266,14 @@ impl Starting {
         self.tasks.spawn(due::run(Arc::clone(&group), pages));
         self.tasks.spawn(consumer::run(Arc::clone(&group), subscription));
         Ok(group)
+    }
+}
+
+/// Takes nothing more in once another instance has taken over, and gives back what waits.
+async fn stop_when_fenced(instance: Arc<Instance>, groups: Vec<Arc<Group>>, stopping: CancellationToken) {
+    tokio::select! {
+        () = instance.fenced.cancelled() => groups.iter().for_each(|group| group.stopping.cancel()),
+        () = stopping.cancelled() => {}
     }
 }
 

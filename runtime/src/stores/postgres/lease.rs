@@ -50,7 +50,12 @@ impl LeaseStore for PostgresStore {
     }
 
     async fn instances(&self) -> Result<Vec<InstanceBeat>> {
-        let sql = "SELECT id, name, service_name, beat, started_at, last_beat_at FROM instance ORDER BY id";
+        let sql = "\
+            SELECT id, name, service_name, beat, started_at, last_beat_at FROM instance
+            UNION ALL
+            SELECT instance_id, '', '', 0, min(created_at), max(created_at) FROM claim c
+            WHERE NOT EXISTS (SELECT FROM instance i WHERE i.id = c.instance_id) GROUP BY instance_id
+            ORDER BY 1";
         let connection = checkout(&self.pool).await?;
         let rows: Vec<InstanceRow> = Statement::<InstanceSql>::new(sql).rows(&connection).await?;
         Ok(rows.into_iter().map(InstanceBeat::from).collect())
@@ -64,7 +69,8 @@ impl LeaseStore for PostgresStore {
     }
 
     async fn join(&self, scope: &str, instance: &str, now: Timestamp) -> Result<Vec<String>> {
-        let sql = "INSERT INTO member (scope, instance_id, joined_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
+        let sql = "INSERT INTO member (scope, instance_id, joined_at)
+                   SELECT $1, $2, $3 WHERE EXISTS (SELECT FROM instance WHERE id = $2) ON CONFLICT DO NOTHING";
         let connection = checkout(&self.pool).await?;
         let enter = Statement::<()>::new(sql)
             .bind::<Text, _>(scope)

@@ -43,7 +43,11 @@ impl LeaseStore for SqliteStore {
         self.read(|connection| {
             let rows: Vec<InstanceRow> = load!(
                 connection,
-                "SELECT id, name, service_name, beat, started_at, last_beat_at FROM instance ORDER BY id" =>
+                "SELECT id, name, service_name, beat, started_at, last_beat_at FROM instance
+                 UNION ALL
+                 SELECT instance_id, '', '', 0, min(created_at), max(created_at) FROM claim
+                 WHERE instance_id NOT IN (SELECT id FROM instance) GROUP BY instance_id
+                 ORDER BY 1" =>
                     (Text, Text, Text, BigInt, UtcTimestamp, UtcTimestamp)
             )?;
             Ok(rows.into_iter().map(InstanceBeat::from).collect())
@@ -61,7 +65,8 @@ impl LeaseStore for SqliteStore {
         self.write(move |connection| {
             execute!(
                 connection,
-                "INSERT INTO member (scope, instance_id, joined_at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+                "INSERT INTO member (scope, instance_id, joined_at)
+                 SELECT ?1, ?2, ?3 WHERE EXISTS (SELECT 1 FROM instance WHERE id = ?2) ON CONFLICT DO NOTHING",
                 Text = scope.as_str(),
                 Text = instance,
                 UtcTimestamp = now

@@ -45,6 +45,9 @@ pub async fn a_fenced_instance_owns_nothing(store: &Fixture) {
     assert_eq!(store.register(enter("two")).await.unwrap().as_deref(), Some("one"));
     assert!(!store.beat("one", NOW).await.unwrap());
     assert!(acquire(store, "one").await.is_empty());
+    // Nor does it take a share from those that stand.
+    store.join("outbox", "one", NOW).await.unwrap();
+    assert_eq!(store.join("outbox", "two", NOW).await.unwrap(), ["two"]);
     assert_eq!(acquire(store, "two").await.len(), 2);
     assert_eq!(store.instances().await.unwrap().len(), 1);
     // Another service's instance of the same name is another.

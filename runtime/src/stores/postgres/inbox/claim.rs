@@ -200,24 +200,32 @@ pub(super) async fn open_keys(store: &PostgresStore, group: &str, scope: &Partit
     store.consumption_ids.renew().await;
     store.unwanted.forget(group);
     let sql = "\
-        SELECT handler_name, key_hash, count(*) FILTER (WHERE state <> 'held'), count(*) FILTER (WHERE state = 'held')
+        SELECT handler_name, key_hash, count(*) FILTER (WHERE state NOT IN ('held', 'review')),
+            count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'review')
         FROM inbox_queue
-        WHERE consumer_group = $1 AND key_hash IS NOT NULL AND state <> 'review'
+        WHERE consumer_group = $1 AND key_hash IS NOT NULL
+            AND (state <> 'review' OR EXISTS (
+                SELECT FROM event_consumption_log WHERE id = consumption_id AND status = 'FAILED_MAX_RETRY'))
             AND ($2 IS NULL OR partition_number IS NULL
                 OR (topic, partition_number) IN (SELECT * FROM unnest($2, $3)))
         GROUP BY handler_name, key_hash
         ORDER BY handler_name, key_hash";
     let scope = Owned::of(scope);
     let connection = checkout(&store.pool).await?;
-    let rows: Vec<(String, i64, i64, i64)> = Statement::<(Text, BigInt, BigInt, BigInt)>::new(sql)
+    let rows: Vec<(String, i64, i64, i64, i64)> = Statement::<(Text, BigInt, BigInt, BigInt, BigInt)>::new(sql)
         .bind::<Text, _>(group)
         .bind::<Nullable<Array<Text>>, _>(scope.topics)
         .bind::<Nullable<Array<Integer>>, _>(scope.partitions)
         .rows(&connection)
         .await?;
     let count = |rows| u32::try_from(rows).unwrap_or(u32::MAX);
-    let key =
-        |(listener, key_hash, heads, held)| OpenKey { listener, key_hash, heads: count(heads), held: count(held) };
+    let key = |(listener, key_hash, heads, held, dead)| OpenKey {
+        listener,
+        key_hash,
+        heads: count(heads),
+        held: count(held),
+        dead: count(dead),
+    };
     Ok(rows.into_iter().map(key).collect())
 }
 

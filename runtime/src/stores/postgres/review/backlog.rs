@@ -8,7 +8,11 @@ use crate::{
     error::Result,
     store::{Backlog, GroupLag, ListenerBacklog},
     stores::{
-        postgres::{PostgresStore, pool::checkout, statement::Statement},
+        postgres::{
+            PostgresStore,
+            pool::{Batch, Unit},
+            statement::Statement,
+        },
         schema::UtcTimestamp,
     },
 };
@@ -37,13 +41,18 @@ type ListenerSql = (Text, Text, BigInt, BigInt, BigInt, BigInt, BigInt, Nullable
 type ListenerRow = (String, String, i64, i64, i64, i64, i64, Option<Timestamp>);
 
 pub(super) async fn backlog(store: &PostgresStore) -> Result<Backlog> {
-    let connection = checkout(&store.pool).await?;
-    let (outbox, listeners, lag) = try_join!(
+    let unit = Unit::on(&store.pool).await?;
+    let connection = unit.connection()?;
+    // Of one moment: what moves from one table to the next is in one of them.
+    let ((), outbox, listeners, lag, claims) = try_join!(
+        connection.batch("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
         Statement::<(BigInt, BigInt, BigInt, Nullable<UtcTimestamp>)>::new(OUTBOX)
-            .row::<(i64, i64, i64, Option<Timestamp>)>(&connection),
-        Statement::<ListenerSql>::new(LISTENERS).rows::<ListenerRow>(&connection),
-        Statement::<(Text, Text, BigInt)>::new(LAG).rows::<(String, String, i64)>(&connection),
+            .row::<(i64, i64, i64, Option<Timestamp>)>(connection),
+        Statement::<ListenerSql>::new(LISTENERS).rows::<ListenerRow>(connection),
+        Statement::<(Text, Text, BigInt)>::new(LAG).rows::<(String, String, i64)>(connection),
+        Statement::<BigInt>::new("SELECT count(*) FROM claim").row::<i64>(connection),
     )?;
+    unit.commit().await?;
     let (outbox_pending, outbox_failed, outbox_review, outbox_oldest_due_at) = outbox;
     Ok(Backlog {
         outbox_pending,
@@ -55,6 +64,7 @@ pub(super) async fn backlog(store: &PostgresStore) -> Result<Backlog> {
             .into_iter()
             .map(|(consumer_group, topic, lag)| GroupLag { consumer_group, topic, lag })
             .collect(),
+        claims,
     })
 }
 

@@ -92,7 +92,11 @@ impl Admitting<'_> {
             Placement::NoHandler => (ConsumptionStatus::NoHandler, Outcome::NoHandler(id)),
             Placement::Invalid(_) => (ConsumptionStatus::Invalid, Outcome::Invalid(id)),
         };
-        self.insert(&Row::new(id, arrival, status))?;
+        let row = match arrival.placement {
+            Placement::NoHandler => Row::unwanted(id, arrival, &self.batch.group),
+            _ => Row::new(id, arrival, status),
+        };
+        self.insert(&row)?;
         match arrival.placement {
             Placement::Wait => self.open(id, arrival, InboxState::Waiting)?,
             Placement::Hold => self.open(id, arrival, InboxState::Held)?,

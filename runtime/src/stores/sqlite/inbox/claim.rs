@@ -170,31 +170,35 @@ pub(super) fn open_keys(
     group: &str,
     scope: &PartitionScope,
 ) -> Result<Vec<OpenKey>> {
-    let rows: Vec<(String, i64, String, Option<i32>, i64, i64)> = load!(
+    let rows: Vec<(String, i64, String, Option<i32>, i64, i64, i64)> = load!(
         connection,
-        "SELECT handler_name, key_hash, topic, partition_number, sum(state <> 'held'), sum(state = 'held')
+        "SELECT handler_name, key_hash, topic, partition_number, sum(state NOT IN ('held', 'review')),
+             sum(state = 'held'), sum(state = 'review')
          FROM inbox_queue
-         WHERE consumer_group = ?1 AND key_hash IS NOT NULL AND state <> 'review'
+         WHERE consumer_group = ?1 AND key_hash IS NOT NULL
+             AND (state <> 'review' OR EXISTS (
+                 SELECT 1 FROM event_consumption_log WHERE id = consumption_id AND status = 'FAILED_MAX_RETRY'))
          GROUP BY handler_name, key_hash, topic, partition_number" =>
-            (Text, BigInt, Text, Nullable<Integer>, BigInt, BigInt),
+            (Text, BigInt, Text, Nullable<Integer>, BigInt, BigInt, BigInt),
         Text = group
     )?;
     let owned = Owned::new(scope);
-    let mut keys: BTreeMap<(String, i64), (i64, i64)> = BTreeMap::new();
-    for (listener, key_hash, topic, partition, heads, held) in rows {
+    let mut keys: BTreeMap<(String, i64), (i64, i64, i64)> = BTreeMap::new();
+    for (listener, key_hash, topic, partition, heads, held, dead) in rows {
         if owned.has(&topic, partition) {
             let counted = keys.entry((listener, key_hash)).or_default();
-            *counted = (counted.0 + heads, counted.1 + held);
+            *counted = (counted.0 + heads, counted.1 + held, counted.2 + dead);
         }
     }
     let count = |rows| u32::try_from(rows).unwrap_or(u32::MAX);
     Ok(keys
         .into_iter()
-        .map(|((listener, key_hash), (heads, held))| OpenKey {
+        .map(|((listener, key_hash), (heads, held, dead))| OpenKey {
             listener,
             key_hash,
             heads: count(heads),
             held: count(held),
+            dead: count(dead),
         })
         .collect())
 }

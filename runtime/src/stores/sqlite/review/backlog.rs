@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use diesel::{
-    QueryResult,
+    Connection, QueryResult,
     sql_types::{BigInt, Nullable, Text},
     sqlite::SqliteConnection,
 };
@@ -15,10 +15,14 @@ use crate::{
 };
 
 pub(super) fn backlog(connection: &mut SqliteConnection) -> QueryResult<Backlog> {
-    let mut backlog =
-        Backlog { listeners: listeners(connection)?, embedded_lag: lag(connection)?, ..Backlog::default() };
-    outbox(connection, &mut backlog)?;
-    Ok(backlog)
+    // Of one moment: what moves from one table to the next is in one of them.
+    connection.transaction(|connection| {
+        let claims = first!(connection, "SELECT count(*) FROM claim" => BigInt)?.unwrap_or(0);
+        let (listeners, embedded_lag) = (listeners(connection)?, lag(connection)?);
+        let mut backlog = Backlog { listeners, embedded_lag, claims, ..Backlog::default() };
+        outbox(connection, &mut backlog)?;
+        Ok(backlog)
+    })
 }
 
 fn outbox(connection: &mut SqliteConnection, backlog: &mut Backlog) -> QueryResult<()> {

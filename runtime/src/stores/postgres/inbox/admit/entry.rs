@@ -1,8 +1,11 @@
 //! An arrival on its way in.
 
+use std::borrow::Cow;
+
 use crate::{
+    envelope::storable,
     store::{Admission, Arrival, ConsumptionStatus, InboxState, LogId, Outcome, Placement},
-    stores::postgres::inbox::queue::Open,
+    stores::{postgres::inbox::queue::Open, unwanted},
 };
 
 /// An arrival, and what is known about it so far.
@@ -68,11 +71,14 @@ impl<'a> Entry<'a> {
         }
     }
 
-    /// Why it is INVALID.
-    pub(super) fn problem(&self) -> Option<&'a str> {
+    /// Why it is not handled: INVALID, or wanted by nobody in the group.
+    pub(super) fn problem(&self, group: &str) -> Option<Cow<'a, str>> {
         match (self.fate, &self.arrival.placement) {
-            (Fate::Conflict { .. }, _) => Some("same id, other content"),
-            (Fate::Fresh, Placement::Invalid(reason)) => Some(reason),
+            (Fate::Conflict { .. }, _) => Some("same id, other content".into()),
+            (Fate::Fresh, Placement::Invalid(reason)) => Some(storable(reason)),
+            (Fate::Fresh, Placement::NoHandler) => {
+                Some(storable(&unwanted::reason(&self.arrival.event_type, group)).into_owned().into())
+            }
             _ => None,
         }
     }

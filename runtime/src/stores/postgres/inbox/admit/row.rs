@@ -59,7 +59,7 @@ pub(super) async fn insert(
         .column::<Binary, _>(Column::of(content().map(|envelope| envelope?.payload.as_deref())))
         .column::<Text, _>(Column::of(rows.iter().map(|(_, status)| Some(status.as_str()))))
         .column::<Integer, _>(Column::of(arrivals().map(|arrival| Some(max_retries(arrival.max_retries)))))
-        .column::<Text, _>(Column::of(rows.iter().map(|(entry, _)| entry.problem().map(storable))))
+        .column::<Text, _>(Column::of(rows.iter().map(|(entry, _)| entry.problem(&batch.group))))
         .column::<Text, _>(Column::of(envelopes().map(|envelope| envelope.correlation_id.as_deref().map(storable))))
         .column::<Text, _>(Column::of(rows.iter().map(|(entry, _)| entry.metadata())))
         .column::<Text, _>(Column::of(arrivals().map(|arrival| Some(arrival.listener.as_str()))))
@@ -97,7 +97,7 @@ pub(super) async fn correct(
             entries.iter().map(|entry| entry.metadata()).collect::<Vec<_>>(),
         )
         .bind::<Array<diesel::sql_types::Nullable<Text>>, _>(
-            entries.iter().map(|entry| entry.problem()).collect::<Vec<_>>(),
+            entries.iter().map(|entry| entry.problem(&batch.group)).collect::<Vec<_>>(),
         )
         .run(connection)
         .await?;
@@ -124,7 +124,8 @@ pub(super) async fn reopen(
         WITH moved AS (
             UPDATE event_consumption_log l
             SET status = 'RECEIVED', handler_name = r.handler_name, event_type = r.event_type,
-                max_retries = r.max_retries, key_hash = coalesce(r.key_hash, $8), updated_at = $1
+                max_retries = r.max_retries, key_hash = coalesce(r.key_hash, $8), updated_at = $1,
+                error_message = NULL
             FROM unnest($3, $4, $5, $6, $7) AS r (id, handler_name, event_type, max_retries, key_hash)
             WHERE l.id = r.id AND l.status = 'NO_HANDLER'
             RETURNING l.id, l.event_id, l.replay_id, l.handler_name)

@@ -12,7 +12,7 @@ use crate::{
     clock::TimestampText,
     envelope::{headers_to_json, storable},
     store::{Admission, Arrival, ConsumptionStatus, LogId},
-    stores::schema::UtcTimestamp,
+    stores::{schema::UtcTimestamp, unwanted},
 };
 
 /// A row that enters.
@@ -47,6 +47,13 @@ impl<'a> Row<'a> {
     pub(super) fn conflict(id: LogId, arrival: &'a Arrival, with: LogId) -> Self {
         let metadata = Some(format!(r#"{{"conflicts_with":{with}}}"#));
         Self { metadata, ..Self::invalid(id, arrival, "same id, other content") }
+    }
+
+    /// What nobody in the group handles.
+    pub(super) fn unwanted(id: LogId, arrival: &'a Arrival, group: &str) -> Self {
+        let reason = unwanted::reason(&arrival.event_type, group);
+        let error_message = Some(Cow::Owned(storable(&reason).into_owned()));
+        Self { error_message, ..Self::new(id, arrival, ConsumptionStatus::NoHandler) }
     }
 
     /// What cannot be handled.
@@ -111,7 +118,8 @@ pub(super) fn reopen(
     let changed = execute!(
         connection,
         "UPDATE event_consumption_log
-         SET status = 'RECEIVED', handler_name = ?2, event_type = ?3, max_retries = ?4, key_hash = ?5, updated_at = ?6
+         SET status = 'RECEIVED', handler_name = ?2, event_type = ?3, max_retries = ?4, key_hash = ?5, updated_at = ?6,
+             error_message = NULL
          WHERE id = ?1 AND status = 'NO_HANDLER'",
         BigInt = id,
         Text = arrival.listener.as_str(),
