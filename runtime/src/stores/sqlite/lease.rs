@@ -157,9 +157,8 @@ fn acquire(
         "SELECT instance_id, token FROM lease WHERE resource = ?1" => (Nullable<Text>, BigInt),
         Text = resource
     )?;
-    match standing {
-        Some((Some(holder), token)) => return Ok((holder == instance).then_some(token)),
-        Some((None, _)) | None => {}
+    if let Some((Some(holder), token)) = standing {
+        return Ok((holder == instance).then_some(token));
     }
     first!(
         connection,

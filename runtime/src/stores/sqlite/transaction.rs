@@ -87,11 +87,9 @@ impl OpenTransaction for SqliteTransaction {
 
     async fn settle(&mut self, settlement: &Settlement, instance: &str) -> Result<bool> {
         let (settlement, instance) = (settlement.clone(), instance.to_owned());
-        let settled = self
-            .connection
+        self.connection
             .spawn_blocking(move |connection| Ok(inbox::settle_one(connection, &settlement, &instance)))
-            .await?;
-        settled
+            .await?
     }
 
     async fn commit(self: Box<Self>) -> Result<()> {
