@@ -240,9 +240,14 @@ impl Group {
     }
 
     fn finish(self: &Arc<Self>, runner: usize, origin: Origin, key: Option<i64>, end: HeadEnd) {
-        let upshot = self.runners[runner].lanes().finish(origin, key, end);
+        let (upshot, has_room) = {
+            let mut lanes = self.runners[runner].lanes();
+            (lanes.finish(origin, key, end), lanes.has_room())
+        };
         self.follow_up(runner, upshot);
-        self.room.notify_one();
+        if has_room {
+            self.room.notify_one();
+        }
     }
 
     /// Does what a change of the lanes asks for.
