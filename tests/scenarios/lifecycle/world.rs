@@ -82,11 +82,13 @@ pub(crate) async fn live(db: &Database, plan: Plan) {
 
 async fn start(db: &Database, script: &Script, instance: usize) -> Handle {
     let service = db.service(listeners![perform]).instance(&format!("instance-{instance}")).state(script.clone());
-    service.configure(|config| {
+    service
+        .configure(|config| {
             config.poll_interval = Duration::from_millis(20);
             config.lease = Duration::from_secs(1);
         })
-        .start().await
+        .start()
+        .await
 }
 
 fn note(event: usize) -> Note {
