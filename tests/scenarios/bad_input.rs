@@ -166,6 +166,9 @@ async fn no_bad_input_blocks_or_is_lost_and_each_says_what_is_wrong(db: Database
     assert_eq!(key, "fe".repeat(10 << 10));
 }
 
+/// Id, status, error, metadata and the payload's length.
+type Kept = (i64, String, Option<String>, Option<String>, Option<i64>);
+
 async fn the_same_id_with_another_body_is_kept_as_invalid_beside_the_first(db: Database) {
     let diary = Diary::default();
     let service = db.service(listeners![read_note]).state(diary.clone()).start().await;
@@ -175,7 +178,7 @@ async fn the_same_id_with_another_body_is_kept_as_invalid_beside_the_first(db: D
         .await;
     service.idle().await.unwrap();
 
-    let records: Vec<(i64, String, Option<String>, Option<String>, Option<i64>)> =
+    let records: Vec<Kept> =
         db.rows("id, status, error_message, metadata, length(payload)", "FROM event_consumption_log ORDER BY id").await;
     let first = records[0].0;
     let statuses: Vec<_> = records.iter().map(|record| record.1.as_str()).collect();

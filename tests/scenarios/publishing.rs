@@ -65,6 +65,9 @@ async fn a_retried_handler_publishes_the_same_events_again_and_they_are_handled_
     assert_eq!(db.count("event_consumption_log WHERE topic = 'copies' AND status = 'DUPLICATE'").await, 2);
 }
 
+/// Topic, id, correlation id, causation id and trace.
+type Row = (String, String, Option<String>, Option<String>, Option<String>);
+
 async fn correlation_is_inherited_and_each_event_knows_its_cause(db: Database) {
     let service = db.service(listeners![copy_note, send_copy]).state(Diary::default()).start().await;
     let mut first = delivery(&Note::new("root"));
@@ -74,8 +77,7 @@ async fn correlation_is_inherited_and_each_event_knows_its_cause(db: Database) {
     service.idle().await.unwrap();
 
     let rest = "FROM event_production_log ORDER BY id";
-    let all: Vec<(String, String, Option<String>, Option<String>, Option<String>)> =
-        db.rows("topic, event_id, correlation_id, causation_id, traceparent", rest).await;
+    let all: Vec<Row> = db.rows("topic, event_id, correlation_id, causation_id, traceparent", rest).await;
     let copies: BTreeSet<_> =
         all.iter().filter(|event| event.0 == "copies").map(|event| Some(event.1.clone())).collect();
     for (topic, _, correlation, cause, trace) in &all {

@@ -18,7 +18,7 @@ pub use self::{
     context::{EventContext, FromDelivery, State, States},
     listener::Listener,
     registry::{
-        Handle, HandlerFuture, ListenerDeclaration, ListenerOptions, Location, OnDeadLetter, Order, Registered,
-        Requirement, Start, registered,
+        Handle, HandlerFuture, Identify, ListenerDeclaration, ListenerOptions, Location, OnDeadLetter, Order,
+        Registered, Requirement, Start, registered,
     },
 };

@@ -14,6 +14,9 @@ use crate::{
 /// The future of one run of a handler.
 pub type HandlerFuture<'a> = Pin<Box<dyn Future<Output = Result<(), HandlerError>> + Send + 'a>>;
 
+/// Reads an event's id out of its payload.
+pub type Identify = fn(&[u8]) -> Option<String>;
+
 /// How a handler is called: decode, validate, extract, run. `#[tracked_listener]` writes it.
 #[derive(Clone, Copy)]
 pub enum Handle {
@@ -171,7 +174,7 @@ pub struct ListenerDeclaration {
     /// How it is called.
     pub handle: Handle,
     /// Reads the event's id from a payload whose message brings none; `None` when the event has no `id` field.
-    pub identify: Option<fn(&[u8]) -> Option<String>>,
+    pub identify: Option<Identify>,
     /// Serialized names of fields that no page may show.
     pub redacted: &'static [&'static str],
     /// What its parameters need from set-up.

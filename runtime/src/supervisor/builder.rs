@@ -32,7 +32,6 @@ pub struct Tracked;
 
 impl Tracked {
     /// A service of that name, in somebody's own main.
-    #[must_use]
     pub fn builder(service: impl Into<String>) -> Builder {
         Builder { service: service.into(), config: None, setup: None, listeners: None, clock: Clock::system() }
     }

@@ -177,7 +177,7 @@ pub async fn positions_move_with_the_admission(store: &Fixture) {
 
 pub async fn positions_of_a_lost_lease_do_not_move(store: &Fixture) {
     let lease = group_lease(store).await;
-    store.release(&[lease.lease.resource.clone()], ME, NOW).await.unwrap();
+    store.release(std::slice::from_ref(&lease.lease.resource), ME, NOW).await.unwrap();
     let refused = async |id: &str, lease: EmbeddedLease| {
         let mut admission = batch(vec![arrival(id)]);
         admission.positions = vec![position(6, lease)];
@@ -186,7 +186,7 @@ pub async fn positions_of_a_lost_lease_do_not_move(store: &Fixture) {
     };
     refused("e1", lease.clone()).await;
     register(store, "instance-2").await;
-    store.acquire(&[lease.lease.resource.clone()], "instance-2", NOW).await.unwrap();
+    store.acquire(std::slice::from_ref(&lease.lease.resource), "instance-2", NOW).await.unwrap();
     refused("e2", lease).await;
     assert_eq!(store.positions(GROUP, &[partition(0)], Start::Earliest, NOW).await.unwrap(), [0]);
     // Nothing of the batch was admitted.

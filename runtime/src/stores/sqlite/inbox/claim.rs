@@ -165,12 +165,15 @@ impl<'a> Owned<'a> {
     }
 }
 
+/// Listener, key, topic, partition; heads, held and dead rows.
+type KeyRow = (String, i64, String, Option<i32>, i64, i64, i64);
+
 pub(super) fn open_keys(
     connection: &mut SqliteConnection,
     group: &str,
     scope: &PartitionScope,
 ) -> Result<Vec<OpenKey>> {
-    let rows: Vec<(String, i64, String, Option<i32>, i64, i64, i64)> = load!(
+    let rows: Vec<KeyRow> = load!(
         connection,
         "SELECT handler_name, key_hash, topic, partition_number, sum(state NOT IN ('held', 'review')),
              sum(state = 'held'), sum(state = 'review')
