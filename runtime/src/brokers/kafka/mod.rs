@@ -1,9 +1,9 @@
 //! Apache Kafka.
 //!
-//! A subscription has a thread of its own, [`poll_thread`], which keeps the membership of the group alive whatever the
+//! A subscription has a thread of its own, `poll_thread`, which keeps the membership of the group alive whatever the
 //! consumer does: it polls, answers rebalances, stores offsets, pauses and resumes, and it alone touches the client.
-//! It meets the consumer's task in a bounded [`mailbox`]. A producer is one life of an idempotent client; see
-//! [`producer`] for how a key's order survives a refusal.
+//! It meets the consumer's task in a bounded `mailbox`. A producer is one life of an idempotent client; see
+//! `producer` for how a key's order survives a refusal.
 
 mod batch;
 mod config;
