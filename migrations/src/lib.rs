@@ -4,6 +4,8 @@
 //! the service's migrations. So this crate only hands out each migration's SQL; the runtime runs it under its own lock
 //! and keeps its own table.
 
+#![cfg_attr(not(any(feature = "sqlite", feature = "postgres")), allow(unused, reason = "there are no migrations then"))]
+
 use std::any::Any;
 
 use diesel::{QueryResult, backend::Backend, connection::BoxableConnection, connection::SimpleConnection};

@@ -136,6 +136,7 @@ impl Handle {
 
     /// Resolves when nothing more can happen until the clock moves on: [`idle`](Handle::idle), but for what waits for a
     /// later due time.
+    #[cfg(feature = "testing")]
     pub(crate) async fn settled(&self) -> Result<()> {
         let clock = self.0.clock.clone();
         self.quiet(move |backlog| backlog.waits_until_after(clock.now())).await

@@ -121,7 +121,7 @@ pub fn print_sql(backend: Backend) -> Result<String> {
 }
 
 fn known(backend: Backend) -> Result<Vec<Migration>> {
-    let steps = match backend {
+    let steps: diesel::migration::Result<Vec<Migration>> = match backend {
         #[cfg(feature = "sqlite")]
         Backend::Sqlite => tracked_events_migrations::sqlite(),
         #[cfg(feature = "postgres")]
