@@ -138,38 +138,3 @@ fn processing_time_ms(settlement: &Settlement) -> Option<i64> {
     let attempt = settlement.attempt.as_ref()?;
     Some(i64::try_from(attempt.duration.as_millis()).unwrap_or(i64::MAX))
 }
-
-#[cfg(test)]
-mod tests {
-    use diesel_async::SimpleAsyncConnection;
-
-    use super::*;
-    use crate::stores::postgres::{Use, connect};
-
-    /// On a table that is large and was never analysed. A small one is rightly read whole; kept as it grows, that plan
-    /// would read all of it for each batch.
-    #[tokio::test]
-    async fn settling_finds_its_rows_by_their_ids() {
-        let url = std::env::var("TRACKED_TEST_POSTGRES_URL").expect("a server to plan on; `tests/run` starts one");
-        let mut connection = connect(&url, Use::Store).await.unwrap();
-        // In a schema that only this transaction sees.
-        let tables: String = tracked_events_migrations::postgres().unwrap().into_iter().map(|step| step.up).collect();
-        let set_up = format!(
-            "BEGIN; CREATE SCHEMA tracked_plan; SET LOCAL search_path = tracked_plan; {tables};
-             INSERT INTO event_consumption_log (id, event_id, service_name, topic, consumer_group, event_type, status,
-                 received_at, created_at)
-             SELECT n, n, 's', 't', 'g', 'T', 'PROCESSING', now(), now() FROM generate_series(1, 200000) AS n"
-        );
-        connection.batch_execute(&set_up).await.unwrap();
-        let explain: &'static str = Box::leak(format!("EXPLAIN {PROCESSED}").into_boxed_str());
-        let plan: Vec<String> = Statement::<Text>::new(explain)
-            .bind::<Array<BigInt>, _>((1..=500).collect::<Vec<i64>>())
-            .column::<BigInt, _>(Column::of((1..=500).map(Some)))
-            .column::<UtcTimestamp, _>(Column::of((1..=500).map(|n| Some(Timestamp::from_micros(n)))))
-            .rows(&connection)
-            .await
-            .unwrap();
-        let plan = plan.join("\n");
-        assert!(plan.contains("Index Scan using event_consumption_log_pkey"), "{plan}");
-    }
-}
