@@ -10,7 +10,7 @@
 //! - **Transitions only from the table** in `docs/lifecycle.md`: every update is guarded by the status it starts from.
 //! - **Time is the caller's**: methods take `now` and never ask the database for it, except [`LeaseStore::now`].
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use serde::Serialize;
@@ -103,13 +103,14 @@ pub trait LeaseStore: Send + Sync {
     async fn now(&self) -> Result<Timestamp>;
 
     /// Enters an instance. One that has the same service and name is replaced, and its id returned: it is fenced
-    /// from now on, and its work is to be rescued.
+    /// from now on. Its claims and leases stay until it was rescued and removed.
     async fn register(&self, instance: NewInstance) -> Result<Option<String>>;
 
     /// Raises the instance's beat. `false` when it was fenced: it must stop.
     async fn beat(&self, instance: &str, now: Timestamp) -> Result<bool>;
 
-    /// Every instance and its beat; also one that was removed and has claims all the same, which never beats.
+    /// Every instance and its beat; also one that is not entered and has claims or leases all the same: it was fenced
+    /// and its work was not taken over yet. That one never beats.
     async fn instances(&self) -> Result<Vec<InstanceBeat>>;
 
     /// Removes an instance with its memberships and frees its leases. Its claims stay, for [`InboxStore::rescue`].
@@ -135,6 +136,8 @@ pub struct NewInstance {
     pub name: String,
     /// The service.
     pub service: String,
+    /// How long it may be silent before its work is taken over.
+    pub lease: Duration,
     /// When it started.
     pub started_at: Timestamp,
 }
@@ -148,6 +151,8 @@ pub struct InstanceBeat {
     pub name: String,
     /// The service.
     pub service: String,
+    /// How long it may be silent before its work is taken over; not known of one that is not entered.
+    pub lease: Option<Duration>,
     /// Raised at each renewal; a lease is over when an observer saw no change for its whole length.
     pub beat: i64,
     /// When it started.

@@ -177,6 +177,8 @@ CREATE TABLE instance (
     id             TEXT        PRIMARY KEY,
     name           TEXT        NOT NULL,
     service_name   TEXT        NOT NULL,
+    -- Silent for this long, and an observer takes over.
+    lease_ms       BIGINT      NOT NULL,
     beat           BIGINT      NOT NULL DEFAULT 0,
     started_at     TIMESTAMPTZ NOT NULL,
     last_beat_at   TIMESTAMPTZ NOT NULL

@@ -170,6 +170,8 @@ CREATE TABLE instance (
     id             TEXT    PRIMARY KEY,
     name           TEXT    NOT NULL,
     service_name   TEXT    NOT NULL,
+    -- Silent for this long, and an observer takes over.
+    lease_ms       INTEGER NOT NULL,
     beat           INTEGER NOT NULL DEFAULT 0,
     started_at     TEXT    NOT NULL,
     last_beat_at   TEXT    NOT NULL

@@ -42,6 +42,8 @@ pub(crate) struct Relay {
     pub(crate) service: String,
     /// The shards that are this instance's own.
     pub(crate) share: Share,
+    /// Those in which rows may be marked as being sent that nobody sends: gained, or left by a batch that failed.
+    pub(crate) unrecovered: Vec<Lease>,
     pub(crate) batch: u32,
     pub(crate) poll_interval: Duration,
     /// Told when rows reached the embedded broker.
@@ -84,26 +86,44 @@ impl Relay {
         if leases.is_empty() {
             return Ok(self.poll_interval);
         }
-        while self.relay_batch(&leases).await? >= self.batch && !self.stopping.is_cancelled() {}
+        self.recover().await?;
+        loop {
+            let relayed = self.relay_batch(&leases).await;
+            if relayed.is_err() {
+                self.unrecovered = leases.to_vec();
+            }
+            if relayed? < self.batch || self.stopping.is_cancelled() {
+                break;
+            }
+        }
         let next = self.store.next_outgoing_at(&leases).await?;
         let wait = next.map_or(self.poll_interval, |due_at| due_at.since(self.clock.now()));
         Ok(wait.clamp(Duration::from_millis(1), self.poll_interval))
     }
 
-    /// Looks at the division of the shards. What an earlier owner of a shard was sending is sent again.
+    /// Looks at the division of the shards.
     async fn renew(&mut self) -> Result<()> {
         let Change { gained, surplus, .. } = self.share.renew().await?;
+        self.unrecovered.extend(gained);
         if !surplus.is_empty() {
             let surplus: Vec<_> = surplus.into_iter().map(|lease| lease.resource).collect();
             self.share.release_some(&surplus).await;
         }
-        if !gained.is_empty() {
-            let (store, now, shards) = (Arc::clone(&self.store), self.clock.now(), gained.clone());
-            let recovered = run_to_the_end(async move { store.recover_outgoing(&shards, now).await }).await;
-            let recovered = recovered.inspect_err(|_| gained.iter().for_each(|lease| self.share.forget(lease)))?;
-            if recovered > 0 {
-                tracing::info!(events = recovered, "events that another instance was publishing are sent again");
-            }
+        let held = self.share.leases();
+        self.unrecovered.retain(|lease| held.contains(lease));
+        Ok(())
+    }
+
+    /// What an earlier owner of a shard was sending is sent again; so is what this one sent and could not settle.
+    async fn recover(&mut self) -> Result<()> {
+        if self.unrecovered.is_empty() {
+            return Ok(());
+        }
+        let (store, now, shards) = (Arc::clone(&self.store), self.clock.now(), self.unrecovered.clone());
+        let recovered = run_to_the_end(async move { store.recover_outgoing(&shards, now).await }).await?;
+        self.unrecovered.clear();
+        if recovered > 0 {
+            tracing::info!(events = recovered, "events whose publishing was not confirmed are sent again");
         }
         Ok(())
     }

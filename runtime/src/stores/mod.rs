@@ -2,6 +2,8 @@
 
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod abandoned;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod fenced;
 pub mod migrations;
 #[cfg(feature = "postgres")]
 mod postgres;

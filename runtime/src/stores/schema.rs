@@ -246,6 +246,7 @@ diesel::table! {
         id -> Text,
         name -> Text,
         service_name -> Text,
+        lease_ms -> BigInt,
         beat -> BigInt,
         started_at -> UtcTimestamp,
         last_beat_at -> UtcTimestamp,

@@ -217,6 +217,7 @@ impl Starting {
         let (store, id) = (Arc::clone(&self.store), self.instance.id.clone());
         Relay {
             share: Share::new(Arc::clone(&store), self.clock.clone(), "outbox".to_owned(), shards, id),
+            unrecovered: Vec::new(),
             store,
             clock: self.clock.clone(),
             outlet: self.broker.outlet(),

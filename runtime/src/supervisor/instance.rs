@@ -42,7 +42,7 @@ impl Instance {
         name: String,
     ) -> Result<Self> {
         let id = uuid::Uuid::now_v7().to_string();
-        let entry = NewInstance { id: id.clone(), name, service, started_at: clock.now() };
+        let entry = NewInstance { id: id.clone(), name, service, lease, started_at: clock.now() };
         let entering = Arc::clone(&store);
         let replaced = run_to_the_end(async move { entering.register(entry).await }).await?;
         let instance = Self { id, store, clock, lease, fenced: CancellationToken::new() };
@@ -126,7 +126,8 @@ impl Instance {
 struct Observed(HashMap<String, (i64, Instant)>);
 
 impl Observed {
-    /// Notes the beats read now, and returns who has not beaten for a whole lease.
+    /// Notes the beats read now, and returns who has not beaten for the whole of its lease, or of `lease` where its own
+    /// is not known.
     fn dead(&mut self, instances: &[InstanceBeat], lease: Duration, now: Instant) -> Vec<String> {
         self.0.retain(|id, _| instances.iter().any(|instance| instance.id == *id));
         let mut dead = Vec::new();
@@ -134,7 +135,7 @@ impl Observed {
             let seen = self.0.entry(instance.id.clone()).or_insert((instance.beat, now));
             if seen.0 != instance.beat {
                 *seen = (instance.beat, now);
-            } else if now.duration_since(seen.1) >= lease {
+            } else if now.duration_since(seen.1) >= instance.lease.unwrap_or(lease) {
                 dead.push(instance.id.clone());
             }
         }
@@ -149,7 +150,15 @@ mod tests {
 
     fn beat(id: &str, beat: i64) -> InstanceBeat {
         let at = Timestamp::from_micros(0);
-        InstanceBeat { id: id.into(), name: id.into(), service: "s".into(), beat, started_at: at, last_beat_at: at }
+        InstanceBeat {
+            id: id.into(),
+            name: id.into(),
+            service: "s".into(),
+            lease: None,
+            beat,
+            started_at: at,
+            last_beat_at: at,
+        }
     }
 
     #[test]

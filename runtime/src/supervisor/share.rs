@@ -87,11 +87,6 @@ impl Share {
         Ok(change)
     }
 
-    /// Forgets a lease that is held, so that the next look gains it again.
-    pub(crate) fn forget(&mut self, lease: &Lease) {
-        self.leases.retain(|held| held != lease);
-    }
-
     /// Releases some of what is held.
     pub(crate) async fn release_some(&mut self, resources: &[String]) {
         self.leases.retain(|lease| !resources.contains(&lease.resource));

@@ -18,6 +18,8 @@ pub const TOPIC: &str = "booking-confirmed";
 pub const LISTENER: &str = "send_confirmation";
 pub const ME: &str = "instance-1";
 
+pub const LEASE: Duration = Duration::from_secs(10);
+
 /// 2013-01-01T10:00:00Z.
 pub const NOW: Timestamp = Timestamp::from_micros(1_357_034_400_000_000);
 
@@ -204,7 +206,14 @@ pub fn staged_with_key(id: &str, key: &str) -> StagedEvent {
     StagedEvent { envelope, ..staged(id) }
 }
 
-pub async fn register(store: &SharedStore, instance: &str) {
-    let instance = NewInstance { id: instance.into(), name: instance.into(), service: SERVICE.into(), started_at: NOW };
-    store.register(instance).await.unwrap();
+#[must_use]
+pub fn instance(id: &str) -> NewInstance {
+    NewInstance { id: id.into(), name: id.into(), service: SERVICE.into(), lease: LEASE, started_at: NOW }
+}
+
+/// Enters an instance, unless it is there.
+pub async fn register(store: &SharedStore, id: &str) {
+    if store.instances().await.unwrap().iter().all(|entered| entered.id != id || entered.lease.is_none()) {
+        store.register(instance(id)).await.unwrap();
+    }
 }

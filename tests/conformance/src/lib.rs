@@ -40,7 +40,9 @@ pub struct Fixture {
 impl Fixture {
     /// A store on a database that is empty and migrated.
     pub async fn open(url: String, guard: impl Any + Send + Sync) -> Self {
-        Self { store: open(&url).await, url, guard: Box::new(guard) }
+        let store = open(&url).await;
+        given::register(&store, given::ME).await;
+        Self { store, url, guard: Box::new(guard) }
     }
 
     /// Another store on the same database, as another process has it.

@@ -1,11 +1,11 @@
 //! What holds on PostgreSQL beside what every store must do.
 #![cfg(feature = "postgres")]
-#![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, missing_docs, reason = "tests")]
 
 use std::time::Duration;
 
 use diesel::{QueryableByName, sql_types::BigInt};
-use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use tracked_events::{
     Clock, ErrorKind, Tx,
     stores::{
@@ -14,7 +14,10 @@ use tracked_events::{
         open,
     },
 };
-use tracked_events_conformance::postgres::Database;
+use tracked_events_conformance::{
+    given::{NOW, register},
+    postgres::Database,
+};
 
 mod postgres {
     use super::*;
@@ -48,8 +51,7 @@ mod postgres {
     async fn a_dropped_transaction_stops_what_the_server_runs_for_it() {
         let Some(database) = database().await else { return };
         migrate(&database.url).await.unwrap();
-        let options = StoreOptions { url: database.url.clone(), max_connections: 1, clock: Clock::system() };
-        let store = open(&options).await.unwrap();
+        let store = open(&options(&database)).await.unwrap();
         let mut transaction = store.begin().await.unwrap();
         let slow = tokio::spawn(async move {
             if let Tx::Postgres(connection) = transaction.tx() {
@@ -57,11 +59,36 @@ mod postgres {
             }
         });
         let mut observer = AsyncPgConnection::establish(&database.url).await.unwrap();
-        until(&mut observer, 1).await;
+        until_slow(&mut observer, 1).await;
         slow.abort();
-        until(&mut observer, 0).await;
+        until_slow(&mut observer, 0).await;
         // Its place in the pool is free again, on another connection.
         store.begin().await.unwrap().rollback().await.unwrap();
+    }
+
+    /// What a killed process had sent arrives while another takes its place: nobody would free what it took.
+    #[tokio::test]
+    async fn a_lease_asked_for_during_a_takeover_is_not_given() {
+        let Some(database) = database().await else { return };
+        migrate(&database.url).await.unwrap();
+        let store = open(&options(&database)).await.unwrap();
+        let shard = ["outbox/1".to_owned()];
+        register(&store, "one").await;
+        register(&store, "two").await;
+        let mut taking_over = AsyncPgConnection::establish(&database.url).await.unwrap();
+        taking_over.batch_execute("BEGIN; DELETE FROM instance WHERE id = 'one'").await.unwrap();
+        let mut late = {
+            let (store, shard) = (store.clone(), shard.clone());
+            tokio::spawn(async move { store.acquire(&shard, "one", NOW).await })
+        };
+        let mut observer = AsyncPgConnection::establish(&database.url).await.unwrap();
+        tokio::select! {
+            early = &mut late => panic!("it was given {:?}", early.unwrap()),
+            () = until_waiting(&mut observer) => {}
+        }
+        taking_over.batch_execute("COMMIT").await.unwrap();
+        assert!(late.await.unwrap().unwrap().is_empty());
+        assert_eq!(store.acquire(&shard, "two", NOW).await.unwrap().len(), 1);
     }
 
     #[tokio::test]
@@ -70,6 +97,10 @@ mod postgres {
         assert_eq!(error.kind(), ErrorKind::Config);
         assert!(error.to_string().contains("`sslmode=prefer`"), "{error}");
     }
+}
+
+fn options(database: &Database) -> StoreOptions {
+    StoreOptions { url: database.url.clone(), max_connections: 1, clock: Clock::system() }
 }
 
 async fn database() -> Option<Database> {
@@ -87,10 +118,19 @@ struct Count {
 }
 
 /// Waits until the server runs that many slow statements in this database.
-async fn until(observer: &mut AsyncPgConnection, wanted: i64) {
-    let sql = "SELECT count(*) AS count FROM pg_stat_activity
-               WHERE datname = current_database() AND state = 'active' AND query LIKE '%/* slow */'";
+async fn until_slow(observer: &mut AsyncPgConnection, wanted: i64) {
+    until(observer, "state = 'active' AND query LIKE '%/* slow */'", wanted).await;
+}
+
+/// Waits until a statement in this database waits for another's lock.
+async fn until_waiting(observer: &mut AsyncPgConnection) {
+    until(observer, "wait_event_type = 'Lock'", 1).await;
+}
+
+async fn until(observer: &mut AsyncPgConnection, condition: &str, wanted: i64) {
+    let sql =
+        format!("SELECT count(*) AS count FROM pg_stat_activity WHERE datname = current_database() AND {condition}");
     let reached =
-        async { while diesel::sql_query(sql).get_result::<Count>(observer).await.unwrap().count != wanted {} };
+        async { while diesel::sql_query(&sql).get_result::<Count>(observer).await.unwrap().count != wanted {} };
     tokio::time::timeout(Duration::from_secs(30), reached).await.unwrap();
 }

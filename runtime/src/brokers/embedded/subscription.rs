@@ -34,6 +34,8 @@ pub(super) struct EmbeddedSubscription {
     share: Share,
     /// What is read, and from where.
     own: BTreeMap<TopicPartition, Reading>,
+    /// Taken over, and not read yet.
+    gaining: VecDeque<Lease>,
     /// What happened and was not told yet.
     news: VecDeque<Intake>,
     published: watch::Receiver<u64>,
@@ -73,6 +75,7 @@ impl EmbeddedSubscription {
             group: request.group,
             starts: request.topics.into_iter().map(|TopicSubscription { topic, start, .. }| (topic, start)).collect(),
             own: BTreeMap::new(),
+            gaining: VecDeque::new(),
             news: VecDeque::new(),
             published: options.published.clone(),
             poll_interval: options.poll_interval,
@@ -83,6 +86,8 @@ impl EmbeddedSubscription {
     /// Takes a fair share of the partitions, and notes what changed.
     async fn rebalance(&mut self) -> Result<()> {
         let Change { gained, surplus, lost } = self.share.renew().await?;
+        self.gaining.retain(|lease| !lost.contains(lease));
+        self.gaining.extend(gained);
         let lost: Vec<_> = lost.iter().filter_map(|lease| self.partition_of(lease)).collect();
         self.own.retain(|partition, _| !lost.contains(partition));
         if !lost.is_empty() {
@@ -99,32 +104,32 @@ impl EmbeddedSubscription {
         if !leaving.is_empty() {
             self.news.push_back(Intake::Revoking(leaving));
         }
-        self.gain(gained).await
+        Ok(())
     }
 
-    /// Begins to read partitions that were taken over, once their open work was looked at.
-    async fn gain(&mut self, gained: Vec<Lease>) -> Result<()> {
-        let mut assigned = Vec::new();
-        for lease in gained {
-            let Some(partition) = self.partition_of(&lease) else { continue };
-            let start = self.starts.get(&partition.topic).copied().unwrap_or_default();
-            let (store, group, now) = (Arc::clone(&self.store), self.group.clone(), self.clock.now());
-            let wanted = vec![partition.clone()];
-            let found = run_to_the_end(async move { store.positions(&group, &wanted, start, now).await }).await;
-            let next_offset = match found {
-                Ok(offsets) => offsets.first().copied().unwrap_or(0),
-                Err(error) => {
-                    // Ours all the same: the next look gains it again.
-                    self.share.forget(&lease);
-                    return Err(error);
-                }
-            };
-            self.own.insert(partition.clone(), Reading { next_offset, lease: Arc::new(lease), flow: Flow::Open });
-            assigned.push(partition);
+    /// Begins to read partitions that were taken over, once their open work was looked at. What was not gained yet
+    /// when this future is dropped, or fails, is gained by the next call.
+    async fn gain(&mut self) -> Result<()> {
+        let gaining: Vec<_> =
+            self.gaining.iter().filter_map(|lease| Some((self.partition_of(lease)?, lease.clone()))).collect();
+        if gaining.is_empty() {
+            return Ok(());
         }
-        if !assigned.is_empty() {
-            self.news.push_back(Intake::Assigned(assigned));
+        let partitions: Vec<_> = gaining.iter().map(|(partition, _)| partition.clone()).collect();
+        let mut offsets = BTreeMap::new();
+        for (topic, start) in &self.starts {
+            let of_topic: Vec<_> = partitions.iter().filter(|partition| partition.topic == *topic).cloned().collect();
+            let (store, group, now, start) = (Arc::clone(&self.store), self.group.clone(), self.clock.now(), *start);
+            let wanted = of_topic.clone();
+            let found = run_to_the_end(async move { store.positions(&group, &wanted, start, now).await }).await?;
+            offsets.extend(of_topic.into_iter().zip(found));
         }
+        self.gaining.clear();
+        for (partition, lease) in gaining {
+            let next_offset = offsets.get(&partition).copied().unwrap_or(0);
+            self.own.insert(partition, Reading { next_offset, lease: Arc::new(lease), flow: Flow::Open });
+        }
+        self.news.push_back(Intake::Assigned(partitions));
         Ok(())
     }
 
@@ -172,6 +177,7 @@ impl Subscription for EmbeddedSubscription {
             if self.share.is_due(Instant::now()) {
                 self.rebalance().await?;
             }
+            self.gain().await?;
             if let Some(news) = self.news.pop_front() {
                 return Ok(news);
             }

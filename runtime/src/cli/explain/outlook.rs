@@ -172,6 +172,7 @@ mod tests {
             id: "i".into(),
             name: "i".into(),
             service: "s".into(),
+            lease: None,
             beat: 1,
             started_at: at(0),
             last_beat_at: at(99),

@@ -1,9 +1,11 @@
 //! Instances, their beats, and what each of them owns.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use diesel::{
     QueryResult, Queryable,
-    sql_types::{Array, BigInt, Text},
+    sql_types::{Array, BigInt, Nullable, Text},
 };
 use diesel_async::AsyncPgConnection;
 use futures_util::try_join;
@@ -51,10 +53,14 @@ impl LeaseStore for PostgresStore {
 
     async fn instances(&self) -> Result<Vec<InstanceBeat>> {
         let sql = "\
-            SELECT id, name, service_name, beat, started_at, last_beat_at FROM instance
+            SELECT id, name, service_name, lease_ms, beat, started_at, last_beat_at FROM instance
             UNION ALL
-            SELECT instance_id, '', '', 0, min(created_at), max(created_at) FROM claim c
-            WHERE NOT EXISTS (SELECT FROM instance i WHERE i.id = c.instance_id) GROUP BY instance_id
+            SELECT id, '', '', NULL, 0, min(at), max(at)
+            FROM (
+                SELECT instance_id, created_at FROM claim
+                UNION ALL SELECT instance_id, updated_at FROM lease WHERE instance_id IS NOT NULL
+                UNION ALL SELECT instance_id, joined_at FROM member) AS fenced (id, at)
+            WHERE NOT EXISTS (SELECT FROM instance i WHERE i.id = fenced.id) GROUP BY id
             ORDER BY 1";
         let connection = checkout(&self.pool).await?;
         let rows: Vec<InstanceRow> = Statement::<InstanceSql>::new(sql).rows(&connection).await?;
@@ -70,7 +76,7 @@ impl LeaseStore for PostgresStore {
 
     async fn join(&self, scope: &str, instance: &str, now: Timestamp) -> Result<Vec<String>> {
         let sql = "INSERT INTO member (scope, instance_id, joined_at)
-                   SELECT $1, $2, $3 WHERE EXISTS (SELECT FROM instance WHERE id = $2) ON CONFLICT DO NOTHING";
+                   SELECT $1, id, $3 FROM instance WHERE id = $2 FOR KEY SHARE ON CONFLICT DO NOTHING";
         let connection = checkout(&self.pool).await?;
         let enter = Statement::<()>::new(sql)
             .bind::<Text, _>(scope)
@@ -113,28 +119,36 @@ async fn register(store: &PostgresStore, instance: &NewInstance) -> Result<Optio
     let ((), replaced) = try_join!(connection.begin(), replaced)?;
     let replaced = replaced.into_iter().next();
     if let Some(replaced) = &replaced {
-        remove(connection, replaced, instance.started_at).await?;
+        fence(connection, replaced).await?;
     }
-    let sql = "INSERT INTO instance (id, name, service_name, beat, started_at, last_beat_at)
-               VALUES ($1, $2, $3, 0, $4, $4)";
+    let sql = "INSERT INTO instance (id, name, service_name, lease_ms, beat, started_at, last_beat_at)
+               VALUES ($1, $2, $3, $5, 0, $4, $4)";
     Statement::<()>::new(sql)
         .bind::<Text, _>(instance.id.as_str())
         .bind::<Text, _>(instance.name.as_str())
         .bind::<Text, _>(instance.service.as_str())
         .bind::<UtcTimestamp, _>(instance.started_at)
+        .bind::<BigInt, _>(i64::try_from(instance.lease.as_millis()).unwrap_or(i64::MAX))
         .run(connection)
         .await?;
     unit.commit().await?;
     Ok(replaced)
 }
 
-async fn remove(connection: &AsyncPgConnection, instance: &str, now: Timestamp) -> QueryResult<()> {
+/// From now on the instance gains nothing. Its row goes first, and waits for what is gained at this moment: everybody
+/// who gains something has locked it.
+pub(super) async fn fence(connection: &AsyncPgConnection, instance: &str) -> QueryResult<()> {
+    let remove = Statement::<()>::new("DELETE FROM instance WHERE id = $1").bind::<Text, _>(instance);
     let leave = Statement::<()>::new("DELETE FROM member WHERE instance_id = $1").bind::<Text, _>(instance);
+    try_join!(remove.run(connection), leave.run(connection))?;
+    Ok(())
+}
+
+async fn remove(connection: &AsyncPgConnection, instance: &str, now: Timestamp) -> QueryResult<()> {
     let free = Statement::<()>::new("UPDATE lease SET instance_id = NULL, updated_at = $2 WHERE instance_id = $1")
         .bind::<Text, _>(instance)
         .bind::<UtcTimestamp, _>(now);
-    let remove = Statement::<()>::new("DELETE FROM instance WHERE id = $1").bind::<Text, _>(instance);
-    try_join!(leave.run(connection), free.run(connection), remove.run(connection))?;
+    try_join!(fence(connection, instance), free.run(connection))?;
     Ok(())
 }
 
@@ -147,10 +161,10 @@ async fn acquire(
     now: Timestamp,
 ) -> QueryResult<Vec<Lease>> {
     let sql = "\
+        WITH entered AS MATERIALIZED (SELECT id FROM instance WHERE id = $2 FOR KEY SHARE)
         INSERT INTO lease AS l (resource, instance_id, token, updated_at)
-        SELECT r.resource, $2, 1, $3 FROM unnest($1) AS r (resource)
+        SELECT r.resource, entered.id, 1, $3 FROM entered, unnest($1) AS r (resource)
         WHERE NOT EXISTS (SELECT FROM lease h WHERE h.resource = r.resource AND h.instance_id IS NOT NULL)
-            AND EXISTS (SELECT FROM instance WHERE id = $2)
         ORDER BY r.resource
         ON CONFLICT (resource) DO UPDATE
             SET instance_id = excluded.instance_id, token = l.token + 1, updated_at = excluded.updated_at
@@ -173,13 +187,14 @@ async fn acquire(
     Ok(held.into_iter().map(|(resource, token)| Lease { resource, token }).collect())
 }
 
-type InstanceSql = (Text, Text, Text, BigInt, UtcTimestamp, UtcTimestamp);
+type InstanceSql = (Text, Text, Text, Nullable<BigInt>, BigInt, UtcTimestamp, UtcTimestamp);
 
 #[derive(Queryable)]
 struct InstanceRow {
     id: String,
     name: String,
     service: String,
+    lease_ms: Option<i64>,
     beat: i64,
     started_at: Timestamp,
     last_beat_at: Timestamp,
@@ -191,6 +206,7 @@ impl From<InstanceRow> for InstanceBeat {
             id: row.id,
             name: row.name,
             service: row.service,
+            lease: row.lease_ms.map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or(0))),
             beat: row.beat,
             started_at: row.started_at,
             last_beat_at: row.last_beat_at,

@@ -1,5 +1,7 @@
 //! Instances, their beats, and what each of them owns.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use diesel::{
     QueryResult, Queryable,
@@ -43,12 +45,16 @@ impl LeaseStore for SqliteStore {
         self.read(|connection| {
             let rows: Vec<InstanceRow> = load!(
                 connection,
-                "SELECT id, name, service_name, beat, started_at, last_beat_at FROM instance
+                "SELECT id, name, service_name, lease_ms, beat, started_at, last_beat_at FROM instance
                  UNION ALL
-                 SELECT instance_id, '', '', 0, min(created_at), max(created_at) FROM claim
-                 WHERE instance_id NOT IN (SELECT id FROM instance) GROUP BY instance_id
+                 SELECT id, '', '', NULL, 0, min(at), max(at)
+                 FROM (
+                     SELECT instance_id AS id, created_at AS at FROM claim
+                     UNION ALL SELECT instance_id, updated_at FROM lease WHERE instance_id IS NOT NULL
+                     UNION ALL SELECT instance_id, joined_at FROM member) AS fenced
+                 WHERE id NOT IN (SELECT id FROM instance) GROUP BY id
                  ORDER BY 1" =>
-                    (Text, Text, Text, BigInt, UtcTimestamp, UtcTimestamp)
+                    (Text, Text, Text, Nullable<BigInt>, BigInt, UtcTimestamp, UtcTimestamp)
             )?;
             Ok(rows.into_iter().map(InstanceBeat::from).collect())
         })
@@ -117,28 +123,36 @@ fn register(connection: &mut SqliteConnection, instance: &NewInstance) -> Result
         Text = instance.id.as_str()
     )?;
     if let Some(replaced) = &replaced {
-        remove(connection, replaced, instance.started_at)?;
+        fence(connection, replaced)?;
     }
     execute!(
         connection,
-        "INSERT INTO instance (id, name, service_name, beat, started_at, last_beat_at) VALUES (?1, ?2, ?3, 0, ?4, ?4)",
+        "INSERT INTO instance (id, name, service_name, lease_ms, beat, started_at, last_beat_at)
+         VALUES (?1, ?2, ?3, ?5, 0, ?4, ?4)",
         Text = instance.id.as_str(),
         Text = instance.name.as_str(),
         Text = instance.service.as_str(),
-        UtcTimestamp = instance.started_at
+        UtcTimestamp = instance.started_at,
+        BigInt = i64::try_from(instance.lease.as_millis()).unwrap_or(i64::MAX)
     )?;
     Ok(replaced)
 }
 
-fn remove(connection: &mut SqliteConnection, instance: &str, now: Timestamp) -> QueryResult<()> {
+/// From now on the instance gains nothing.
+pub(super) fn fence(connection: &mut SqliteConnection, instance: &str) -> QueryResult<()> {
+    execute!(connection, "DELETE FROM instance WHERE id = ?1", Text = instance)?;
     execute!(connection, "DELETE FROM member WHERE instance_id = ?1", Text = instance)?;
+    Ok(())
+}
+
+fn remove(connection: &mut SqliteConnection, instance: &str, now: Timestamp) -> QueryResult<()> {
+    fence(connection, instance)?;
     execute!(
         connection,
         "UPDATE lease SET instance_id = NULL, updated_at = ?2 WHERE instance_id = ?1",
         Text = instance,
         UtcTimestamp = now
     )?;
-    execute!(connection, "DELETE FROM instance WHERE id = ?1", Text = instance)?;
     Ok(())
 }
 
@@ -177,6 +191,7 @@ struct InstanceRow {
     id: String,
     name: String,
     service: String,
+    lease_ms: Option<i64>,
     beat: i64,
     started_at: Timestamp,
     last_beat_at: Timestamp,
@@ -188,6 +203,7 @@ impl From<InstanceRow> for InstanceBeat {
             id: row.id,
             name: row.name,
             service: row.service,
+            lease: row.lease_ms.map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or(0))),
             beat: row.beat,
             started_at: row.started_at,
             last_beat_at: row.last_beat_at,

@@ -1,6 +1,11 @@
 //! Instances, and what one of them at a time may own.
 
-use tracked_events::store::{Lease, NewInstance};
+use std::sync::Arc;
+
+use tracked_events::{
+    ErrorKind,
+    store::{DueRequest, HeldRequest, InstanceBeat, Lease, NewInstance, PartitionScope, Placement, RecordQuery},
+};
 
 use crate::{Fixture, given::*};
 
@@ -38,8 +43,7 @@ pub async fn a_released_resource_changes_its_token(store: &Fixture) {
 }
 
 pub async fn a_fenced_instance_owns_nothing(store: &Fixture) {
-    let enter =
-        |id: &str| NewInstance { id: id.into(), name: "booking-1".into(), service: SERVICE.into(), started_at: NOW };
+    let enter = |id: &str| NewInstance { name: "booking-1".into(), ..instance(id) };
     assert_eq!(store.register(enter("one")).await.unwrap(), None);
     assert_eq!(acquire(store, "one").await.len(), 2);
     assert_eq!(store.register(enter("two")).await.unwrap().as_deref(), Some("one"));
@@ -48,8 +52,10 @@ pub async fn a_fenced_instance_owns_nothing(store: &Fixture) {
     // Nor does it take a share from those that stand.
     store.join("outbox", "one", NOW).await.unwrap();
     assert_eq!(store.join("outbox", "two", NOW).await.unwrap(), ["two"]);
+    // Its leases are not free before its claims are taken back.
+    assert!(acquire(store, "two").await.is_empty());
+    store.remove_instance("one", NOW).await.unwrap();
     assert_eq!(acquire(store, "two").await.len(), 2);
-    assert_eq!(store.instances().await.unwrap().len(), 1);
     // Another service's instance of the same name is another.
     let elsewhere = NewInstance { service: "other".into(), ..enter("three") };
     assert_eq!(store.register(elsewhere).await.unwrap(), None);
@@ -81,7 +87,46 @@ pub async fn each_beat_is_counted(store: &Fixture) {
     assert!(store.beat("one", after(2)).await.unwrap());
     assert!(!store.beat("two", after(2)).await.unwrap());
     let instances = store.instances().await.unwrap();
-    let [one] = &instances[..] else { panic!("{instances:?}") };
-    assert_eq!((one.id.as_str(), one.name.as_str(), one.service.as_str()), ("one", "one", SERVICE));
+    let one = instances.iter().find(|instance| instance.id == "one").unwrap();
+    assert_eq!((one.name.as_str(), one.service.as_str(), one.lease), ("one", SERVICE, Some(LEASE)));
     assert_eq!((one.beat, one.started_at, one.last_beat_at), (2, NOW, after(2)));
+}
+
+pub async fn a_fenced_instance_claims_nothing(store: &Fixture) {
+    admit(store, vec![placed("e1", Placement::Wait), keyed("e2", 7, Placement::Hold)]).await;
+    let replacement = NewInstance { id: "instance-2".into(), ..instance(ME) };
+    assert_eq!(store.register(replacement).await.unwrap().as_deref(), Some(ME));
+    let refused = store.admit(Arc::new(batch(vec![arrival("e3")]))).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::StaleClaim);
+    let query = RecordQuery { event_id: Some("e3".into()), limit: 1, ..RecordQuery::default() };
+    assert!(store.consumed(&query).await.unwrap().is_empty());
+    let due = DueRequest {
+        group: GROUP.into(),
+        instance: ME.into(),
+        room: vec![(LISTENER.into(), 100)],
+        scope: PartitionScope::Any,
+        now: after(1),
+    };
+    assert_eq!(store.claim_due(due).await.unwrap_err().kind(), ErrorKind::StaleClaim);
+    let held = HeldRequest {
+        group: GROUP.into(),
+        instance: ME.into(),
+        listener: LISTENER.into(),
+        key_hash: 7,
+        limit: 10,
+        now: after(1),
+    };
+    assert_eq!(store.claim_held(held).await.unwrap_err().kind(), ErrorKind::StaleClaim);
+}
+
+pub async fn a_fenced_instance_is_known_by_what_it_holds(store: &Fixture) {
+    register(store, "one").await;
+    acquire(store, "one").await;
+    let replacement = NewInstance { id: "two".into(), ..instance("one") };
+    assert_eq!(store.register(replacement).await.unwrap().as_deref(), Some("one"));
+    // Should its successor die before it took over, anybody can.
+    let known = |instances: &[InstanceBeat]| instances.iter().any(|instance| instance.id == "one");
+    assert!(known(&store.instances().await.unwrap()));
+    store.remove_instance("one", NOW).await.unwrap();
+    assert!(!known(&store.instances().await.unwrap()));
 }

@@ -122,6 +122,8 @@ macro_rules! each_store_check {
                 a_removed_instance_frees_what_it_owned,
                 members_of_a_scope_are_told_of_each_other,
                 each_beat_is_counted,
+                a_fenced_instance_claims_nothing,
+                a_fenced_instance_is_known_by_what_it_holds,
             }
             transactions {
                 a_commit_keeps_everything,

@@ -11,6 +11,13 @@ fn request(instance: &str) -> RescueRequest {
     RescueRequest { instance: instance.into(), max_abandoned: 3, now: after(30) }
 }
 
+/// The instance is gone, and starts again.
+async fn rescue(store: &Fixture) -> u32 {
+    let rescued = store.rescue(request(ME)).await.unwrap();
+    register(store, ME).await;
+    rescued
+}
+
 fn due() -> DueRequest {
     DueRequest {
         group: GROUP.into(),
@@ -23,7 +30,7 @@ fn due() -> DueRequest {
 
 pub async fn running_rows_are_received_again(store: &Fixture) {
     let admitted = admit(store, vec![arrival("e1"), keyed("e2", 7, Placement::Run)]).await;
-    assert_eq!(store.rescue(request(ME)).await.unwrap(), 2);
+    assert_eq!(rescue(store).await, 2);
     for outcome in &admitted.outcomes {
         let id = id_of(outcome);
         assert_eq!(status(store, id).await, Status::Received);
@@ -34,7 +41,7 @@ pub async fn running_rows_are_received_again(store: &Fixture) {
         assert_eq!((attempts[0].started_at, attempts[0].completed_at), (NOW, after(30)));
     }
     // What is taken back once is not taken back again.
-    assert_eq!(store.rescue(request(ME)).await.unwrap(), 0);
+    assert_eq!(rescue(store).await, 0);
     let claimed = store.claim_due(due()).await.unwrap();
     assert_eq!(claimed.deliveries.iter().map(|delivery| delivery.abandoned_count).collect::<Vec<_>>(), [1, 1]);
     assert_eq!(claimed.deliveries[1].key_hash, Some(7));
@@ -44,7 +51,7 @@ pub async fn claimed_rows_are_received_again(store: &Fixture) {
     admit(store, vec![placed("e1", Placement::Wait)]).await;
     let claimed = store.claim_due(due()).await.unwrap();
     let id = claimed.deliveries[0].id;
-    assert_eq!(store.rescue(request(ME)).await.unwrap(), 1);
+    assert_eq!(rescue(store).await, 1);
     assert_eq!(status(store, id).await, Status::Received);
     assert_eq!(open_work(store, id).await.unwrap().state, InboxState::Waiting);
     assert_eq!(store.claim_due(due()).await.unwrap().deliveries[0].id, id);
@@ -56,7 +63,7 @@ pub async fn a_dead_instances_settlement_is_stale(store: &Fixture) {
     let claimed = store.claim_due(due()).await.unwrap();
     let queued = settlement(claimed.deliveries[0].id, claimed.token.unwrap(), "e2", Disposition::Processed);
     let queued = Settlement { queued: true, ..queued };
-    store.rescue(request(ME)).await.unwrap();
+    rescue(store).await;
     assert_eq!(settle(store, vec![first.clone(), queued.clone()]).await, [first.id, queued.id]);
     // Nor after somebody else has taken them.
     assert_eq!(store.claim_due(due()).await.unwrap().deliveries.len(), 2);
@@ -74,7 +81,7 @@ pub async fn settled_rows_stay_as_they_are(store: &Fixture) {
         done(2, Disposition::Release { due_at: after(99) }),
     ];
     assert!(settle(store, settled).await.is_empty());
-    assert_eq!(store.rescue(request(ME)).await.unwrap(), 1);
+    assert_eq!(rescue(store).await, 1);
     let statuses = [Status::Processed, Status::Invalid, Status::Received, Status::Received];
     for (&id, expected) in rows.iter().zip(statuses) {
         assert_eq!(status(store, id).await, expected);
@@ -85,12 +92,12 @@ pub async fn settled_rows_stay_as_they_are(store: &Fixture) {
 pub async fn an_event_that_kills_its_process_is_dead_lettered(store: &Fixture) {
     let id = id_of(&admit(store, vec![arrival("e1")]).await.outcomes[0]);
     for _ in 0..2 {
-        assert_eq!(store.rescue(request(ME)).await.unwrap(), 1);
+        assert_eq!(rescue(store).await, 1);
         assert_eq!(status(store, id).await, Status::Received);
         let claimed = store.claim_due(due()).await.unwrap();
         assert!(store.mark_started(id, claimed.token.unwrap()).await.unwrap());
     }
-    assert_eq!(store.rescue(request(ME)).await.unwrap(), 1);
+    assert_eq!(rescue(store).await, 1);
     let row = consumed(store, id).await;
     assert_eq!(row.status, Status::FailedMaxRetry);
     assert!(row.error_message.unwrap().contains("died 3 times"));
@@ -116,21 +123,21 @@ pub async fn rows_of_a_key_are_taken_back_in_their_order(store: &Fixture) {
     let arrivals = vec![keyed("e1", 7, Placement::Run), keyed("e2", 7, Placement::Run), arrival("e3")];
     let admitted = admit(store, arrivals).await;
     let ids: Vec<_> = admitted.outcomes.iter().map(id_of).collect();
-    assert_eq!(store.rescue(request(ME)).await.unwrap(), 3);
+    assert_eq!(rescue(store).await, 3);
     for _ in 0..2 {
         for (&id, expected) in ids.iter().zip([InboxState::Waiting, InboxState::Held, InboxState::Waiting]) {
             assert_eq!(open_work(store, id).await.unwrap().state, expected);
         }
         let claimed = store.claim_due(due()).await.unwrap();
         assert_eq!(claimed.deliveries.iter().map(|delivery| delivery.id).collect::<Vec<_>>(), [ids[0], ids[2]]);
-        assert_eq!(store.rescue(request(ME)).await.unwrap(), 2);
+        assert_eq!(rescue(store).await, 2);
     }
 }
 
 pub async fn a_suspect_that_was_not_started_is_innocent(store: &Fixture) {
     let id = id_of(&admit(store, vec![arrival("e1")]).await.outcomes[0]);
     for _ in 0..5 {
-        assert_eq!(store.rescue(request(ME)).await.unwrap(), 1);
+        assert_eq!(rescue(store).await, 1);
         assert_eq!(status(store, id).await, Status::Received);
         assert_eq!(open_work(store, id).await.unwrap().abandoned_count, 1);
         assert_eq!(store.claim_due(due()).await.unwrap().deliveries.len(), 1);
@@ -140,9 +147,9 @@ pub async fn a_suspect_that_was_not_started_is_innocent(store: &Fixture) {
 
 pub async fn a_start_is_marked_under_the_claim_only(store: &Fixture) {
     let id = id_of(&admit(store, vec![arrival("e1")]).await.outcomes[0]);
-    store.rescue(request(ME)).await.unwrap();
+    rescue(store).await;
     let dead = store.claim_due(due()).await.unwrap().token.unwrap();
-    store.rescue(request(ME)).await.unwrap();
+    rescue(store).await;
     assert!(!store.mark_started(id, dead).await.unwrap());
     let token = store.claim_due(due()).await.unwrap().token.unwrap();
     assert!(!store.mark_started(id, dead).await.unwrap());

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     error::Result,
     store::{Admission, Admitted, ClaimToken, LogId, Placement},
-    stores::schema::UtcTimestamp,
+    stores::{fenced::fenced, schema::UtcTimestamp},
 };
 
 mod entry;
@@ -66,15 +66,15 @@ async fn attempt(
         try_join!(connection.begin(), look_up_first(connection, batch, &mut entries, unwanted_known))?;
     }
     let begin = async { if ask { Ok(()) } else { connection.begin().await } };
-    let ((), entered, (), standing) = try_join!(
+    let ((), entered, has_claim, standing) = try_join!(
         begin,
         key::enter(connection, batch, &entries),
         write(connection, batch, &entries, token),
         position::advance(connection, batch),
     )?;
-    if standing < position::guarded(batch) {
+    if !has_claim || standing < position::guarded(batch) {
         unit.rollback().await?;
-        return Err(position::stale());
+        return Err(if has_claim { position::stale() } else { fenced() });
     }
     if !correct(connection, batch, &mut entries, &entered, token).await? {
         unit.rollback().await?;
@@ -107,21 +107,21 @@ async fn look_up_first(
     Ok(())
 }
 
-/// Writes every row as if its key were new.
+/// Writes every row as if its key were new. `false` when the instance may not claim.
 async fn write(
     connection: &AsyncPgConnection,
     batch: &Admission,
     entries: &[Entry<'_>],
     token: Option<ClaimToken>,
-) -> QueryResult<()> {
+) -> QueryResult<bool> {
     let open: Vec<_> = entries.iter().filter_map(|entry| entry.open(batch)).collect();
-    try_join!(
+    let (has_claim, ..) = try_join!(
+        claim(connection, batch, entries, token),
         row::insert(connection, batch, entries),
         row::reopen(connection, batch, entries),
         queue::open(connection, &open),
-        claim(connection, batch, entries, token),
     )?;
-    Ok(())
+    Ok(has_claim)
 }
 
 async fn claim(
@@ -129,9 +129,9 @@ async fn claim(
     batch: &Admission,
     entries: &[Entry<'_>],
     token: Option<ClaimToken>,
-) -> QueryResult<()> {
+) -> QueryResult<bool> {
     let mut running = entries.iter().filter(|entry| entry.runs()).map(|entry| entry.id);
-    let (Some(token), Some(first)) = (token, running.next()) else { return Ok(()) };
+    let (Some(token), Some(first)) = (token, running.next()) else { return Ok(true) };
     let range = (first, running.next_back().unwrap_or(first));
     let claim = NewClaim { token, instance: &batch.instance, group: &batch.group, range, now: batch.now };
     insert_claim(connection, &claim).await
@@ -180,10 +180,11 @@ pub(super) struct NewClaim<'a> {
     pub(super) now: crate::clock::Timestamp,
 }
 
-pub(super) async fn insert_claim(connection: &AsyncPgConnection, claim: &NewClaim<'_>) -> QueryResult<()> {
+/// `false` when the instance is not entered any more. Whoever fences it waits for this transaction.
+pub(super) async fn insert_claim(connection: &AsyncPgConnection, claim: &NewClaim<'_>) -> QueryResult<bool> {
     let sql = "INSERT INTO claim (token, instance_id, consumer_group, first_id, last_id, created_at)
-               VALUES ($1, $2, $3, $4, $5, $6)";
-    Statement::<()>::new(sql)
+               SELECT $1, id, $3, $4, $5, $6 FROM instance WHERE id = $2 FOR KEY SHARE";
+    let entered = Statement::<()>::new(sql)
         .bind::<BigInt, _>(claim.token.0)
         .bind::<Text, _>(claim.instance)
         .bind::<Text, _>(claim.group)
@@ -192,7 +193,7 @@ pub(super) async fn insert_claim(connection: &AsyncPgConnection, claim: &NewClai
         .bind::<UtcTimestamp, _>(claim.now)
         .run(connection)
         .await?;
-    Ok(())
+    Ok(entered == 1)
 }
 
 async fn drop_claim(connection: &AsyncPgConnection, token: Option<ClaimToken>) -> QueryResult<()> {

@@ -23,7 +23,7 @@ use crate::{
     clock::Timestamp,
     error::Result,
     store::{ClaimToken, Claimed, DueRequest, HeldRequest, LogId, OpenKey, PartitionScope},
-    stores::schema::UtcTimestamp,
+    stores::{fenced::fenced, schema::UtcTimestamp},
 };
 
 /// A claim of rows that all have a row of open work, so that its own range is empty.
@@ -83,7 +83,11 @@ async fn attempt(store: &PostgresStore, wanted: &Wanted<'_>, token: ClaimToken) 
     }
     let abandoned: HashMap<_, _> = marked.into_iter().collect();
     let claim = wanted.claim(token);
-    let (rows, ()) = try_join!(take(connection, &abandoned, claim.now), insert_claim(connection, &claim))?;
+    let (entered, rows) = try_join!(insert_claim(connection, &claim), take(connection, &abandoned, claim.now))?;
+    if !entered {
+        unit.rollback().await?;
+        return Err(fenced());
+    }
     if rows.len() < abandoned.len() {
         // Nothing waits for a record that is not open any longer.
         let open: Vec<_> = rows.iter().map(|row| row.id).collect();

@@ -11,7 +11,7 @@ use futures_util::try_join;
 
 use super::{
     super::{
-        PostgresStore, outbox,
+        PostgresStore, lease, outbox,
         pool::{Batch, Retries, Unit},
         statement::Statement,
     },
@@ -40,13 +40,16 @@ pub(super) async fn rescue(store: &PostgresStore, request: &RescueRequest) -> Re
     }
 }
 
-/// One transaction. The claims go first: whoever still settles under one has it locked, and is waited for.
+/// One transaction. The instance goes first, so that it claims nothing more; then its claims: whoever still settles
+/// under one has it locked, and is waited for.
 async fn attempt(store: &PostgresStore, request: &RescueRequest) -> Result<u32> {
     let unit = Unit::on(&store.pool).await?;
     let connection = unit.connection()?;
-    let ((), claims) = try_join!(connection.begin(), take_claims(connection, &request.instance))?;
+    let instance = &request.instance;
+    let ((), (), claims) =
+        try_join!(connection.begin(), lease::fence(connection, instance), take_claims(connection, instance))?;
     if claims.is_empty() {
-        unit.rollback().await?;
+        unit.commit().await?;
         return Ok(0);
     }
     let lost: Vec<_> = unsettled(connection, &claims).await?.into_iter().map(Lost::from).collect();

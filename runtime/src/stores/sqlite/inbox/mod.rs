@@ -23,7 +23,7 @@ use crate::{
         Admission, Admitted, ClaimToken, Claimed, ConsumptionStatus, DueRequest, HeldRequest, InboxStore, LogId,
         OpenKey, PartitionScope, RescueRequest, SettleBatch,
     },
-    stores::schema::UtcTimestamp,
+    stores::{fenced::fenced, schema::UtcTimestamp},
 };
 
 #[async_trait]
@@ -101,15 +101,12 @@ pub(in crate::stores::sqlite) fn known<W: std::str::FromStr<Err = String>>(word:
 }
 
 /// Enters a claim. The range is of the rows without a row of open work; `None` when all have one.
-fn insert_claim(
-    connection: &mut diesel::sqlite::SqliteConnection,
-    claim: &NewClaim<'_>,
-) -> Result<(), diesel::result::Error> {
+fn insert_claim(connection: &mut diesel::sqlite::SqliteConnection, claim: &NewClaim<'_>) -> Result<()> {
     let (first, last) = claim.range.unwrap_or((1, 0));
-    execute!(
+    let entered = execute!(
         connection,
         "INSERT INTO claim (token, instance_id, consumer_group, first_id, last_id, created_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+         SELECT ?1, id, ?3, ?4, ?5, ?6 FROM instance WHERE id = ?2",
         BigInt = claim.token.0,
         Text = claim.instance,
         Text = claim.group,
@@ -117,7 +114,7 @@ fn insert_claim(
         BigInt = last,
         UtcTimestamp = claim.now
     )?;
-    Ok(())
+    if entered == 1 { Ok(()) } else { Err(fenced()) }
 }
 
 struct NewClaim<'a> {

@@ -7,6 +7,7 @@ use diesel::{
 };
 
 use super::{
+    super::lease::fence,
     dead_letter,
     delivery::{DeliveryRow, DeliverySql},
     queue::{self, Open},
@@ -20,6 +21,7 @@ use crate::{
 };
 
 pub(super) fn rescue(connection: &mut SqliteConnection, request: &RescueRequest) -> Result<u32> {
+    fence(connection, &request.instance)?;
     let claims: Vec<(i64, i64, i64, Timestamp)> = load!(
         connection,
         "SELECT token, first_id, last_id, created_at FROM claim WHERE instance_id = ?1 ORDER BY token" =>
