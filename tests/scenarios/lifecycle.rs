@@ -8,9 +8,9 @@ use proptest::{
     strategy::{Strategy, ValueTree},
     test_runner::{Config, TestRunner},
 };
-use support::{Database, on_sqlite};
+use support::{Database, on_every_database};
 
-on_sqlite![every_history_is_one_that_the_table_of_statuses_allows];
+on_every_database![every_history_is_one_that_the_table_of_statuses_allows];
 
 /// How many histories, each of its own database's only service.
 const HISTORIES: usize = 3;

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::time::timeout;
+use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
 use super::{
     EventContext, Group, Handle, HandlerFuture, OnDeadLetter,
@@ -31,6 +31,9 @@ use crate::{
 /// The longest error and trace that the record keeps, in bytes.
 const MAX_ERROR_BYTES: usize = 8 << 10;
 const MAX_TRACE_BYTES: usize = 32 << 10;
+
+/// How many events are run at a time whose process died once while they were claimed.
+pub(super) const SUSPECTS: usize = 10;
 
 /// How a run of a handler ended.
 enum End {
@@ -60,16 +63,20 @@ pub(super) async fn run(group: &Arc<Group>, runner: &Runner, in_flight: InFlight
     if in_flight.delivery.abandoned_count > 0 {
         return run_suspect(group, runner, in_flight).await;
     }
-    run_now(group, runner, in_flight).await
+    run_now(group, runner, in_flight, None).await
 }
 
-/// Runs an event whose process died before: alone, and with a durable mark that it has begun. So the one that kills the
-/// process is found, and those that were only near it are not charged again.
+/// Runs an event whose process died before, with a durable mark that it has begun: from now until its end is written, a
+/// death is charged to it. After one death there are many suspects, and a few of them are run at a time; after two,
+/// those few are run one by one. So the one that kills the process is found, and the innocent are not given up.
 async fn run_suspect(group: &Arc<Group>, runner: &Runner, in_flight: InFlight) -> HeadEnd {
-    let alone = group.suspects.acquire().await;
+    let share = if in_flight.delivery.abandoned_count > 1 { SUSPECTS } else { 1 };
+    let share = u32::try_from(share).unwrap_or(u32::MAX);
+    // The semaphore is never closed.
+    let alone = Arc::clone(&group.suspects).acquire_many_owned(share).await.ok();
     let (store, id, token) = (Arc::clone(&group.parts.store), in_flight.delivery.id, in_flight.delivery.token);
-    let end = match run_to_the_end(async move { store.mark_started(id, token).await }).await {
-        Ok(true) => run_now(group, runner, in_flight).await,
+    match run_to_the_end(async move { store.mark_started(id, token).await }).await {
+        Ok(true) => run_now(group, runner, in_flight, alone).await,
         Ok(false) => {
             group.metrics.stale(1);
             group.report(Report::Settled(token));
@@ -81,12 +88,15 @@ async fn run_suspect(group: &Arc<Group>, runner: &Runner, in_flight: InFlight) -
             group.give_back(in_flight.delivery, in_flight.origin, Disposition::Release { due_at });
             HeadEnd::Parked
         }
-    };
-    drop(alone);
-    end
+    }
 }
 
-async fn run_now(group: &Arc<Group>, runner: &Runner, in_flight: InFlight) -> HeadEnd {
+async fn run_now(
+    group: &Arc<Group>,
+    runner: &Runner,
+    in_flight: InFlight,
+    alone: Option<OwnedSemaphorePermit>,
+) -> HeadEnd {
     let context = Arc::new(EventContext {
         delivery: in_flight.delivery,
         listener: Arc::clone(&runner.listener),
@@ -97,7 +107,9 @@ async fn run_now(group: &Arc<Group>, runner: &Runner, in_flight: InFlight) -> He
     runner.metrics.started();
     let run = Run { group, runner, context, origin: in_flight.origin, started_at, started: Instant::now() };
     let end = run.handle().await;
-    run.conclude(end)
+    let (report, head) = run.conclude(end);
+    group.report(report.keeping(alone));
+    head
 }
 
 impl Run<'_> {
@@ -227,28 +239,25 @@ impl Run<'_> {
         }
     }
 
-    /// Reports the end of the run, and says what it means for the lane.
-    fn conclude(&self, end: End) -> HeadEnd {
+    /// What is to be written of the end of the run, and what it means for the lane.
+    fn conclude(&self, end: End) -> (Report, HeadEnd) {
         let delivery = &self.context.delivery;
         match end {
             End::Committed => {
                 self.runner.metrics.attempted(AttemptStatus::Success, self.started.elapsed());
                 self.runner.metrics.reached(&delivery.topic, ConsumptionStatus::Processed);
-                self.group.report(Report::Settled(delivery.token));
                 // The handler may have published in its transaction.
                 nudge::staged();
-                HeadEnd::Done
+                (Report::Settled(delivery.token), HeadEnd::Done)
             }
             End::Done => {
                 self.runner.metrics.attempted(AttemptStatus::Success, self.started.elapsed());
-                self.settle(self.success());
-                HeadEnd::Done
+                (settled(self.success()), HeadEnd::Done)
             }
             End::Stale => {
                 self.runner.metrics.attempted(AttemptStatus::Abandoned, self.started.elapsed());
                 self.group.metrics.stale(1);
-                self.group.report(Report::Settled(delivery.token));
-                HeadEnd::Done
+                (Report::Settled(delivery.token), HeadEnd::Done)
             }
             End::Failed(error) => self.failed(error),
             End::TimedOut(what, limit) => {
@@ -276,7 +285,7 @@ impl Run<'_> {
         }
     }
 
-    fn failed(&self, error: HandlerError) -> HeadEnd {
+    fn failed(&self, error: HandlerError) -> (Report, HeadEnd) {
         let verdict = error.verdict();
         let status = match verdict {
             Verdict::Reject | Verdict::Invalid => AttemptStatus::Rejected,
@@ -290,7 +299,13 @@ impl Run<'_> {
         self.fail(status, verdict, message, trace)
     }
 
-    fn fail(&self, status: AttemptStatus, verdict: Verdict, message: String, trace: Option<String>) -> HeadEnd {
+    fn fail(
+        &self,
+        status: AttemptStatus,
+        verdict: Verdict,
+        message: String,
+        trace: Option<String>,
+    ) -> (Report, HeadEnd) {
         let now = self.group.parts.clock.now();
         let error = storable(truncated(&message, MAX_ERROR_BYTES)).into_owned();
         let decision = self.runner.listener.options.retry_policy().decide(
@@ -317,8 +332,7 @@ impl Run<'_> {
         let trace = trace.map(|trace| storable(truncated(&trace, MAX_TRACE_BYTES)).into_owned());
         let attempt = Attempt { error: Some(error), stack_trace: trace, ..self.attempt(status, now) };
         let settlement = self.group.settlement(&self.context.delivery, self.origin, disposition);
-        self.settle(Settlement { attempt: Some(attempt), settled_at: now, ..settlement });
-        end
+        (settled(Settlement { attempt: Some(attempt), settled_at: now, ..settlement }), end)
     }
 
     fn head_end(&self, decision: &Decision) -> HeadEnd {
@@ -378,13 +392,13 @@ impl Run<'_> {
         }
     }
 
-    fn settle(&self, settlement: Settlement) {
-        self.group.report(Report::Settle { settlement: Box::new(settlement), held: None });
-    }
-
     /// A number in 0..=1 that differs between events and attempts, for the jitter.
     fn chance(&self) -> f64 {
         let seed = format!("{}:{}", self.context.delivery.id, self.context.delivery.retry_count);
         f64::from(u16::try_from(hash(seed.as_bytes()).rem_euclid(65_536)).unwrap_or(0)) / 65_535.0
     }
+}
+
+fn settled(settlement: Settlement) -> Report {
+    Report::Settle { settlement: Box::new(settlement), held: None, alone: None }
 }

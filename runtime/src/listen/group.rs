@@ -53,8 +53,8 @@ pub(crate) struct Group {
     /// Handlers end, nothing new is begun.
     pub(crate) stopping: CancellationToken,
     pub(crate) tasks: TaskTracker,
-    /// Events whose process died while they were claimed are run one at a time.
-    pub(crate) suspects: Semaphore,
+    /// Events whose process died while they were claimed are run by few at a time, and at last alone.
+    pub(crate) suspects: Arc<Semaphore>,
     scope: Mutex<PartitionScope>,
     reports: mpsc::UnboundedSender<Report>,
     pages: mpsc::UnboundedSender<(usize, i64)>,
@@ -127,7 +127,7 @@ impl Group {
             due: Notify::new(),
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),
-            suspects: Semaphore::new(1),
+            suspects: Arc::new(Semaphore::new(attempt::SUSPECTS)),
             reports,
             pages,
             unsettled: AtomicUsize::new(0),
@@ -271,7 +271,7 @@ impl Group {
         let runner = self.runner_named(&delivery.listener);
         let held_key = delivery.key_hash.filter(|_| matches!(disposition, Disposition::Hold));
         let settlement = self.settlement(&delivery, origin, disposition);
-        self.report(Report::Settle { settlement: Box::new(settlement), held: runner.zip(held_key) });
+        self.report(Report::Settle { settlement: Box::new(settlement), held: runner.zip(held_key), alone: None });
     }
 
     /// Takes what waits in memory out of a listener's lanes, and gives it back to the database.

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::Group;
 use crate::{
@@ -34,12 +34,22 @@ pub(crate) enum Report {
         settlement: Box<Settlement>,
         /// The listener's place and the key of a row that is held from now on.
         held: Option<(usize, i64)>,
+        /// What a suspect keeps until its end is written: as long as it is not, a death of the process is charged to it.
+        alone: Option<OwnedSemaphorePermit>,
     },
     /// Written already, in the handler's own transaction.
     Settled(ClaimToken),
 }
 
 impl Report {
+    /// Of a suspect: the next one waits until this is written.
+    pub(crate) fn keeping(self, alone: Option<OwnedSemaphorePermit>) -> Self {
+        match self {
+            Self::Settle { settlement, held, .. } => Self::Settle { settlement, held, alone },
+            settled @ Self::Settled(_) => settled,
+        }
+    }
+
     fn token(&self) -> ClaimToken {
         match self {
             Self::Settle { settlement, .. } => settlement.token,
@@ -104,15 +114,18 @@ async fn settle(group: &Arc<Group>, reports: Vec<Report>) {
     let count = reports.len();
     let finished: Vec<_> = reports.iter().map(Report::token).filter(|token| group.ledger.settle(*token)).collect();
     let mut held = Vec::new();
+    let mut alone = Vec::new();
     let mut settlements = Vec::with_capacity(count);
     for report in reports {
-        if let Report::Settle { settlement, held: key } = report {
+        if let Report::Settle { settlement, held: key, alone: permit } = report {
             held.extend(key);
+            alone.extend(permit);
             settlements.push(*settlement);
         }
     }
     let wakes = Wakes::of(&settlements);
     write(group, settlements, finished).await;
+    drop(alone);
     for (runner, key) in held {
         let upshot = group.runners[runner].lanes().held(key);
         group.follow_up(runner, upshot);

@@ -29,22 +29,6 @@ macro_rules! on_every_database {
     };
 }
 
-/// Makes a test on SQLite alone of each scenario that is about what only a file does.
-#[macro_export]
-macro_rules! on_sqlite {
-    ($($scenario:ident),+ $(,)?) => {
-        mod only_sqlite {
-            $(
-                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-                async fn $scenario() {
-                    let db = $crate::Database::create($crate::Engine::Sqlite).await;
-                    $crate::within($crate::DEADLINE, super::$scenario(db)).await;
-                }
-            )+
-        }
-    };
-}
-
 /// Makes a test on PostgreSQL alone of each scenario that only a server can be put through.
 #[macro_export]
 macro_rules! on_postgres {
