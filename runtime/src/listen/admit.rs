@@ -30,7 +30,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_
 /// Admits messages, and returns the positions of which the broker is to be told. A batch whose lease is gone is
 /// dropped: the partition's new owner gets its messages.
 pub(crate) async fn admit(group: &Arc<Group>, messages: Vec<IncomingMessage>) -> Result<Vec<Position>> {
-    let _in_hand = group.admitting(messages.len());
+    let _in_hand = group.taking_in(messages.len());
     let mut positions = Vec::new();
     let mut parts = vec![messages];
     while let Some(mut part) = parts.pop() {

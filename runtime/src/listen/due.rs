@@ -5,7 +5,7 @@
 
 use std::{
     sync::{Arc, atomic::Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::mpsc;
@@ -34,29 +34,37 @@ pub(crate) async fn run(group: Arc<Group>, mut pages: mpsc::UnboundedReceiver<(u
         tokio::select! {
             biased;
             () = stopping.cancelled() => return,
-            Some((runner, key)) = pages.recv() => page_in(&group, runner, key).await,
+            Some((runner, key)) = pages.recv() => {
+                page_in(&group, runner, key).await;
+                while let Ok((runner, key)) = pages.try_recv() {
+                    page_in(&group, runner, key).await;
+                }
+            }
             () = group.due.notified() => {}
-            () = group.parts.clock.sleep_until(until) => sweep.is_due = true,
-            // A manual clock stands still, and an operator's act has to be seen all the same.
-            () = tokio::time::sleep(group.parts.poll_interval), if group.parts.clock.is_manual() => sweep.is_due = true,
+            () = group.parts.clock.sleep_until(until) => {}
+            // In real time: a manual clock stands still, and an operator's act has to be seen all the same.
+            () = tokio::time::sleep(sweep.wait(group.parts.poll_interval)) => {}
         }
     }
 }
 
 /// What is looked at again at every poll, beside what is due.
+#[derive(Default)]
 struct Sweep {
-    is_due: bool,
+    done_at: Option<Instant>,
 }
 
-impl Default for Sweep {
-    fn default() -> Self {
-        Self { is_due: true }
+impl Sweep {
+    /// How long until the next.
+    fn wait(&self, poll_interval: Duration) -> Duration {
+        self.done_at.map_or(Duration::ZERO, |at| poll_interval.saturating_sub(at.elapsed()))
     }
 }
 
 /// Claims what is due, and says how long nothing will be.
 async fn turn(group: &Arc<Group>, sweep: &mut Sweep) -> Result<Duration> {
-    if std::mem::take(&mut sweep.is_due) {
+    if sweep.wait(group.parts.poll_interval).is_zero() {
+        sweep.done_at = Some(Instant::now());
         refresh_pauses(group).await?;
         reconcile(group).await?;
     }
@@ -73,6 +81,11 @@ async fn turn(group: &Arc<Group>, sweep: &mut Sweep) -> Result<Duration> {
             scope: group.scope(),
             now: group.parts.clock.now(),
         };
+        let _in_hand = group.taking_in(usize::try_from(wanted).unwrap_or(usize::MAX));
+        // After this nobody would look for what is claimed: the consumer leaves once nothing is in hand.
+        if group.stopping.is_cancelled() {
+            return Ok(group.parts.poll_interval);
+        }
         let store = Arc::clone(&group.parts.store);
         let claimed = run_to_the_end(async move { store.claim_due(request).await }).await?;
         let count = u32::try_from(claimed.deliveries.len()).unwrap_or(u32::MAX);
@@ -136,6 +149,10 @@ async fn page_in(group: &Arc<Group>, runner: usize, key: i64) {
         limit: u32::try_from(PAGE).unwrap_or(u32::MAX),
         now: group.parts.clock.now(),
     };
+    let _in_hand = group.taking_in(PAGE);
+    if group.stopping.is_cancelled() {
+        return;
+    }
     let store = Arc::clone(&group.parts.store);
     match run_to_the_end(async move { store.claim_held(request).await }).await {
         Ok(claimed) => group.paged_in(runner, key, claimed, PAGE),

@@ -59,7 +59,7 @@ pub(crate) struct Group {
     reports: mpsc::UnboundedSender<Report>,
     pages: mpsc::UnboundedSender<(usize, i64)>,
     unsettled: AtomicUsize,
-    admitting: AtomicUsize,
+    taking_in: AtomicUsize,
 }
 
 /// A listener and its lanes.
@@ -131,7 +131,7 @@ impl Group {
             reports,
             pages,
             unsettled: AtomicUsize::new(0),
-            admitting: AtomicUsize::new(0),
+            taking_in: AtomicUsize::new(0),
         };
         (Arc::new(group), GroupInboxes { reports: report_inbox, pages: page_inbox })
     }
@@ -151,18 +151,18 @@ impl Group {
             && self.runners.iter().any(|runner| runner.is_open() && runner.lanes().has_room())
     }
 
-    /// Deliveries that this process has in its hands: being admitted, waiting, running, or not settled yet.
+    /// Deliveries that this process has in its hands: being admitted or claimed, waiting, running, or not settled yet.
     pub(crate) fn in_memory(&self) -> usize {
         // In the order in which a delivery moves, so that none is missed on its way.
-        let admitting = self.admitting.load(Ordering::Acquire);
+        let taking_in = self.taking_in.load(Ordering::Acquire);
         let lanes: usize = self.runners.iter().map(Runner::in_memory).sum();
-        admitting + lanes + self.unsettled.load(Ordering::Acquire)
+        taking_in + lanes + self.unsettled.load(Ordering::Acquire)
     }
 
-    /// Counts messages as being in hand until the guard goes.
-    pub(crate) fn admitting(self: &Arc<Self>, count: usize) -> Admitting {
-        self.admitting.fetch_add(count, Ordering::AcqRel);
-        Admitting { group: Arc::clone(self), count }
+    /// Counts events that are being admitted or claimed as being in hand until the guard goes.
+    pub(crate) fn taking_in(self: &Arc<Self>, count: usize) -> TakingIn {
+        self.taking_in.fetch_add(count, Ordering::AcqRel);
+        TakingIn { group: Arc::clone(self), count }
     }
 
     /// Whether ends of deliveries are still to be written.
@@ -330,15 +330,15 @@ impl Group {
     }
 }
 
-/// Messages that are being admitted.
-pub(crate) struct Admitting {
+/// Events that are on their way from the broker or the database to the lanes.
+pub(crate) struct TakingIn {
     group: Arc<Group>,
     count: usize,
 }
 
-impl Drop for Admitting {
+impl Drop for TakingIn {
     fn drop(&mut self) {
-        self.group.admitting.fetch_sub(self.count, Ordering::AcqRel);
+        self.group.taking_in.fetch_sub(self.count, Ordering::AcqRel);
     }
 }
 
