@@ -2,10 +2,16 @@
 
 use crate::error::HandlerError;
 
+#[cfg(feature = "sqlite")]
+mod in_place;
+
+#[cfg(feature = "sqlite")]
+pub use self::in_place::InPlace;
+
 /// A Diesel connection to SQLite that can be awaited.
 #[cfg(feature = "sqlite")]
 pub type AsyncSqliteConnection =
-    diesel_async::sync_connection_wrapper::SyncConnectionWrapper<diesel::sqlite::SqliteConnection>;
+    diesel_async::sync_connection_wrapper::SyncConnectionWrapper<diesel::sqlite::SqliteConnection, InPlace>;
 
 /// The databases that this build can speak to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -40,7 +40,7 @@ pub mod testing;
 pub use diesel_async::AsyncPgConnection;
 
 #[cfg(feature = "sqlite")]
-pub use self::connection::AsyncSqliteConnection;
+pub use self::connection::{AsyncSqliteConnection, InPlace};
 pub use self::{
     cli::{Command, Output, Service},
     clock::{Clock, Timestamp},
