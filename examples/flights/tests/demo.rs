@@ -14,8 +14,16 @@ mod database;
 
 use database::Database;
 
+const FLIGHTS: &str = env!("CARGO_BIN_EXE_flights");
+
+/// The demo, which fails when it is not done after five minutes.
 fn demo(database: &Database) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_flights"));
+    let mut command = Command::new("timeout");
+    command.args(["300", FLIGHTS]);
+    on(database, command)
+}
+
+fn on(database: &Database, mut command: Command) -> Command {
     // No `tracked.toml` and no variables of whoever runs the test.
     command.current_dir(database.directory()).env_clear().env("TRACKED_DATABASE_URL", database.url());
     command.arg("demo");
@@ -33,7 +41,8 @@ fn summary(output: &Output) -> Value {
 }
 
 fn start(database: &Database) -> Child {
-    demo(database).arg("--json").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    let mut job = on(database, Command::new(FLIGHTS));
+    job.arg("--json").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
 /// What the file comes to, however often the job was interrupted.

@@ -18,7 +18,7 @@
     reason = "checks say in their names what they state, and fail by panicking"
 )]
 
-use std::{any::Any, ops::Deref};
+use std::{any::Any, ops::Deref, time::Duration};
 
 use tracked_events::{Clock, store::SharedStore, stores::StoreOptions};
 
@@ -26,6 +26,9 @@ pub mod given;
 pub mod postgres;
 pub mod sqlite;
 pub mod store;
+
+/// How long a check may take.
+const DEADLINE: Duration = Duration::from_secs(120);
 
 /// A store to check.
 pub struct Fixture {
@@ -67,7 +70,7 @@ impl Deref for Fixture {
 /// Runs a check, or says that there is nothing to run it on.
 pub async fn run<C: AsyncFnOnce(&Fixture)>(fixture: Option<Fixture>, check: C) {
     match fixture {
-        Some(fixture) => check(&fixture).await,
+        Some(fixture) => tokio::time::timeout(DEADLINE, check(&fixture)).await.expect("the check hangs"),
         None => eprintln!("not run: there is no server for this database here"),
     }
 }
