@@ -8,7 +8,7 @@
 //! - **No claim, no change.** Work that is claimed changes only together with a check that the claim row (inbox) or
 //!   the lease (outbox, partitions) still stands; otherwise the change is reported as stale and not made.
 //! - **Transitions only from the table** in `docs/lifecycle.md`: every update is guarded by the status it starts from.
-//! - **Time is the caller's**: methods take `now` and never ask the database for it, except [`LeaseStore::now`].
+//! - **Time is the caller's**: methods take `now` and never ask the database for it, except [`InstanceStore::now`].
 
 use std::{sync::Arc, time::Duration};
 
@@ -43,7 +43,7 @@ pub struct ClaimToken(pub i64);
 
 /// A database, whole.
 pub trait Store:
-    OutboxStore + InboxStore + ReviewStore + LeaseStore + TransactionStore + EmbeddedStore + 'static
+    OutboxStore + InboxStore + ReviewStore + InstanceStore + LeaseStore + TransactionStore + EmbeddedStore + 'static
 {
     /// Which database it is.
     fn backend(&self) -> Backend;
@@ -96,9 +96,9 @@ pub trait OpenTransaction: Send {
 /// Work for [`OpenTransaction::run_blocking`].
 pub type BlockingWork = Box<dyn for<'a> FnOnce(&mut SyncTx<'a>) + Send>;
 
-/// Instances, and the resources that one of them at a time may own.
+/// Instances and their beats.
 #[async_trait]
-pub trait LeaseStore: Send + Sync {
+pub trait InstanceStore: Send + Sync {
     /// The database's clock.
     async fn now(&self) -> Result<Timestamp>;
 
@@ -115,9 +115,16 @@ pub trait LeaseStore: Send + Sync {
 
     /// Removes an instance with its memberships and frees its leases. Its claims stay, for [`InboxStore::rescue`].
     async fn remove_instance(&self, instance: &str, now: Timestamp) -> Result<()>;
+}
 
+/// Resources that one instance at a time may own.
+#[async_trait]
+pub trait LeaseStore: Send + Sync {
     /// Declares that `instance` wants a share of the leases of `scope`, and returns all who do, sorted.
     async fn join(&self, scope: &str, instance: &str, now: Timestamp) -> Result<Vec<String>>;
+
+    /// Declares that `instance` wants no share of the leases of `scope` any more. Those that it holds stay its own.
+    async fn leave(&self, scope: &str, instance: &str) -> Result<()>;
 
     /// Takes those of `resources` that are free or already its own, and returns all that `instance` now holds of
     /// them, each with the token to name in every act under it.

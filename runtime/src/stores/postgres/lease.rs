@@ -18,12 +18,12 @@ use super::{
 use crate::{
     clock::Timestamp,
     error::Result,
-    store::{InstanceBeat, Lease, LeaseStore, NewInstance},
+    store::{InstanceBeat, InstanceStore, Lease, LeaseStore, NewInstance},
     stores::schema::UtcTimestamp,
 };
 
 #[async_trait]
-impl LeaseStore for PostgresStore {
+impl InstanceStore for PostgresStore {
     async fn now(&self) -> Result<Timestamp> {
         if self.clock.is_manual() {
             return Ok(self.clock.now());
@@ -73,7 +73,10 @@ impl LeaseStore for PostgresStore {
         try_join!(connection.begin(), remove(connection, instance, now))?;
         unit.commit().await
     }
+}
 
+#[async_trait]
+impl LeaseStore for PostgresStore {
     async fn join(&self, scope: &str, instance: &str, now: Timestamp) -> Result<Vec<String>> {
         let sql = "INSERT INTO member (scope, instance_id, joined_at)
                    SELECT $1, id, $3 FROM instance WHERE id = $2 FOR KEY SHARE ON CONFLICT DO NOTHING";
@@ -86,6 +89,13 @@ impl LeaseStore for PostgresStore {
         let sql = "SELECT instance_id FROM member WHERE scope = $1 ORDER BY instance_id";
         let members = Statement::<Text>::new(sql).bind::<Text, _>(scope).rows(&connection);
         Ok(try_join!(enter, members)?.1)
+    }
+
+    async fn leave(&self, scope: &str, instance: &str) -> Result<()> {
+        let sql = "DELETE FROM member WHERE scope = $1 AND instance_id = $2";
+        let connection = checkout(&self.pool).await?;
+        Statement::<()>::new(sql).bind::<Text, _>(scope).bind::<Text, _>(instance).run(&connection).await?;
+        Ok(())
     }
 
     async fn acquire(&self, resources: &[String], instance: &str, now: Timestamp) -> Result<Vec<Lease>> {

@@ -13,12 +13,12 @@ use super::SqliteStore;
 use crate::{
     clock::{Clock, Timestamp},
     error::Result,
-    store::{InstanceBeat, Lease, LeaseStore, NewInstance},
+    store::{InstanceBeat, InstanceStore, Lease, LeaseStore, NewInstance},
     stores::schema::UtcTimestamp,
 };
 
 #[async_trait]
-impl LeaseStore for SqliteStore {
+impl InstanceStore for SqliteStore {
     async fn now(&self) -> Result<Timestamp> {
         // SQLite lives in this process: its clock is the system's, unless a test has the clock in hand.
         Ok(if self.clock.is_manual() { self.clock.now() } else { Clock::system().now() })
@@ -65,7 +65,10 @@ impl LeaseStore for SqliteStore {
         let instance = instance.to_owned();
         self.write(move |connection| Ok(remove(connection, &instance, now)?)).await
     }
+}
 
+#[async_trait]
+impl LeaseStore for SqliteStore {
     async fn join(&self, scope: &str, instance: &str, now: Timestamp) -> Result<Vec<String>> {
         let (scope, instance) = (scope.to_owned(), instance.to_owned());
         self.write(move |connection| {
@@ -78,6 +81,20 @@ impl LeaseStore for SqliteStore {
                 UtcTimestamp = now
             )?;
             Ok(load!(connection, "SELECT instance_id FROM member WHERE scope = ?1 ORDER BY instance_id" => Text, Text = scope.as_str())?)
+        })
+        .await
+    }
+
+    async fn leave(&self, scope: &str, instance: &str) -> Result<()> {
+        let (scope, instance) = (scope.to_owned(), instance.to_owned());
+        self.write(move |connection| {
+            execute!(
+                connection,
+                "DELETE FROM member WHERE scope = ?1 AND instance_id = ?2",
+                Text = scope,
+                Text = instance
+            )?;
+            Ok(())
         })
         .await
     }

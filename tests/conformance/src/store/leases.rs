@@ -81,6 +81,20 @@ pub async fn members_of_a_scope_are_told_of_each_other(store: &Fixture) {
     assert_eq!(store.join("group/billing", "one", NOW).await.unwrap(), ["one"]);
 }
 
+pub async fn a_member_that_left_has_its_leases_and_no_share(store: &Fixture) {
+    register(store, "one").await;
+    register(store, "two").await;
+    store.join("outbox", "one", NOW).await.unwrap();
+    store.join("group/billing", "one", NOW).await.unwrap();
+    let mine = acquire(store, "one").await;
+    store.leave("outbox", "two").await.unwrap();
+    store.leave("outbox", "one").await.unwrap();
+    assert_eq!(store.join("outbox", "two", NOW).await.unwrap(), ["two"]);
+    assert_eq!(store.join("group/billing", "two", NOW).await.unwrap(), ["one", "two"]);
+    assert!(acquire(store, "two").await.is_empty());
+    assert_eq!(acquire(store, "one").await, mine);
+}
+
 pub async fn each_beat_is_counted(store: &Fixture) {
     register(store, "one").await;
     assert!(store.beat("one", after(1)).await.unwrap());

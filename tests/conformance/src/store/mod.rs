@@ -121,6 +121,7 @@ macro_rules! each_store_check {
                 a_fenced_instance_owns_nothing,
                 a_removed_instance_frees_what_it_owned,
                 members_of_a_scope_are_told_of_each_other,
+                a_member_that_left_has_its_leases_and_no_share,
                 each_beat_is_counted,
                 a_fenced_instance_claims_nothing,
                 a_fenced_instance_is_known_by_what_it_holds,
