@@ -170,8 +170,12 @@ pub async fn positions_move_with_the_admission(store: &Fixture) {
     let at = async || store.positions(GROUP, &[partition(0)], Start::Earliest, NOW).await.unwrap();
     assert_eq!(at().await, [7]);
     let mut empty = batch(Vec::new());
-    empty.positions = vec![position(9, lease)];
+    empty.positions = vec![position(9, lease.clone())];
     store.admit(Arc::new(empty)).await.unwrap();
+    assert_eq!(at().await, [10]);
+    let mut late = batch(Vec::new());
+    late.positions = vec![position(3, lease)];
+    store.admit(Arc::new(late)).await.unwrap();
     assert_eq!(at().await, [10]);
 }
 

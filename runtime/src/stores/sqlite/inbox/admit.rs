@@ -183,7 +183,8 @@ fn move_positions(connection: &mut SqliteConnection, batch: &Admission) -> Resul
             connection,
             "INSERT INTO embedded_position (consumer_group, topic, partition_number, next_offset, updated_at)
              VALUES (?1, ?2, ?3, ?4, ?5)
-             ON CONFLICT DO UPDATE SET next_offset = excluded.next_offset, updated_at = excluded.updated_at",
+             ON CONFLICT DO UPDATE
+                 SET next_offset = max(next_offset, excluded.next_offset), updated_at = excluded.updated_at",
             Text = held.group.as_str(),
             Text = partition.topic.as_str(),
             Integer = partition.partition,

@@ -35,11 +35,12 @@ pub(super) async fn advance(connection: &AsyncPgConnection, batch: &Admission) -
         .bind::<Array<BigInt>, _>(positions.values().map(|(held, _)| held.lease.token).collect::<Vec<_>>())
         .rows::<i32>(connection);
     let moved = "\
-        INSERT INTO embedded_position (consumer_group, topic, partition_number, next_offset, updated_at)
+        INSERT INTO embedded_position AS p (consumer_group, topic, partition_number, next_offset, updated_at)
         SELECT r.consumer_group, r.topic, r.partition_number, r.next_offset, $1
         FROM unnest($2, $3, $4, $5) AS r (consumer_group, topic, partition_number, next_offset)
         ON CONFLICT (consumer_group, topic, partition_number)
-            DO UPDATE SET next_offset = excluded.next_offset, updated_at = excluded.updated_at";
+            DO UPDATE SET
+                next_offset = greatest(p.next_offset, excluded.next_offset), updated_at = excluded.updated_at";
     let moved = Statement::<()>::new(moved)
         .bind::<UtcTimestamp, _>(batch.now)
         .bind::<Array<Text>, _>(positions.values().map(|(held, _)| held.group.as_str()).collect::<Vec<_>>())
