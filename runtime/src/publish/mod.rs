@@ -9,8 +9,8 @@ mod service;
 mod stage;
 
 pub use function::returns;
-pub(crate) use publisher::run_to_the_end;
 pub use publisher::{Publisher, PublisherTransaction};
+pub(crate) use publisher::{result_of, run_to_the_end};
 pub(crate) use scope::DeliveryScope;
 pub(crate) use service::name_service;
 pub use service::service_name;

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::task::JoinHandle;
+
 use super::{
     nudge,
     stage::{PublishOptions, staged},
@@ -120,7 +122,12 @@ impl PublisherTransaction {
 pub(crate) async fn run_to_the_end<T: Send + 'static>(
     operation: impl Future<Output = Result<T>> + Send + 'static,
 ) -> Result<T> {
-    match tokio::spawn(operation).await {
+    result_of(&mut tokio::spawn(operation)).await
+}
+
+/// Waits for an operation that is run to its end. Cancel safe.
+pub(crate) async fn result_of<T>(operation: &mut JoinHandle<Result<T>>) -> Result<T> {
+    match operation.await {
         Ok(result) => result,
         Err(stopped) if stopped.is_panic() => std::panic::resume_unwind(stopped.into_panic()),
         Err(_) => Err(Error::new(crate::ErrorKind::ShuttingDown, "the runtime is shutting down")),

@@ -74,7 +74,7 @@ impl Relay {
                 () = tokio::time::sleep(wait) => {}
             }
         }
-        self.share.release().await;
+        self.share.leave().await;
     }
 
     /// Relays until nothing is due, and says how long nothing will be.

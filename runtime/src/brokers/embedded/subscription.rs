@@ -31,6 +31,7 @@ pub(super) struct EmbeddedSubscription {
     clock: Clock,
     group: String,
     starts: BTreeMap<String, Start>,
+    release_timeout: Duration,
     share: Share,
     /// What is read, and from where.
     own: BTreeMap<TopicPartition, Reading>,
@@ -53,7 +54,18 @@ struct Reading {
 enum Flow {
     Open,
     Paused,
-    Leaving,
+    /// It is to be released, since then.
+    Leaving(Instant),
+}
+
+impl Reading {
+    fn is_late(&self, release_timeout: Duration) -> bool {
+        matches!(self.flow, Flow::Leaving(since) if since.elapsed() >= release_timeout)
+    }
+
+    fn is_leaving(&self) -> bool {
+        matches!(self.flow, Flow::Leaving(_))
+    }
 }
 
 impl EmbeddedSubscription {
@@ -73,6 +85,7 @@ impl EmbeddedSubscription {
             store: Arc::clone(&options.store),
             clock: options.clock.clone(),
             group: request.group,
+            release_timeout: request.release_timeout,
             starts: request.topics.into_iter().map(|TopicSubscription { topic, start, .. }| (topic, start)).collect(),
             own: BTreeMap::new(),
             gaining: VecDeque::new(),
@@ -93,11 +106,11 @@ impl EmbeddedSubscription {
         if !lost.is_empty() {
             self.news.push_back(Intake::Lost(lost));
         }
-        let mut leaving = Vec::new();
+        let (mut leaving, now) = (Vec::new(), Instant::now());
         let surplus: Vec<_> = surplus.iter().filter_map(|lease| self.partition_of(lease)).collect();
         for partition in surplus {
-            if let Some(reading) = self.own.get_mut(&partition).filter(|reading| reading.flow != Flow::Leaving) {
-                reading.flow = Flow::Leaving;
+            if let Some(reading) = self.own.get_mut(&partition).filter(|reading| !reading.is_leaving()) {
+                reading.flow = Flow::Leaving(now);
                 leaving.push(partition);
             }
         }
@@ -161,6 +174,22 @@ impl EmbeddedSubscription {
         Ok(messages)
     }
 
+    /// Lets partitions go that were not released in time.
+    async fn evict(&mut self) {
+        let late = self.own.iter().filter(|(_, reading)| reading.is_late(self.release_timeout));
+        let late: Vec<_> = late.map(|(partition, _)| partition.clone()).collect();
+        if !late.is_empty() {
+            self.let_go(&late).await;
+            self.news.push_back(Intake::Lost(late));
+        }
+    }
+
+    async fn let_go(&mut self, partitions: &[TopicPartition]) {
+        let resources: Vec<_> = partitions.iter().map(|partition| resource(&self.group, partition)).collect();
+        self.share.release_some(&resources).await;
+        self.own.retain(|partition, _| !partitions.contains(partition));
+    }
+
     fn set_flow(&mut self, partitions: &[TopicPartition], from: Flow, to: Flow) {
         for partition in partitions {
             if let Some(reading) = self.own.get_mut(partition).filter(|reading| reading.flow == from) {
@@ -177,6 +206,7 @@ impl Subscription for EmbeddedSubscription {
             if self.share.is_due(Instant::now()) {
                 self.rebalance().await?;
             }
+            self.evict().await;
             self.gain().await?;
             if let Some(news) = self.news.pop_front() {
                 return Ok(news);
@@ -221,13 +251,15 @@ impl Subscription for EmbeddedSubscription {
     }
 
     async fn released(&mut self, partitions: &[TopicPartition]) {
-        let resources: Vec<_> = partitions.iter().map(|partition| resource(&self.group, partition)).collect();
-        self.own.retain(|partition, _| !partitions.contains(partition));
-        self.share.release_some(&resources).await;
+        let is_leaving = |partition: &&TopicPartition| self.own.get(*partition).is_some_and(Reading::is_leaving);
+        let leaving: Vec<_> = partitions.iter().filter(is_leaving).cloned().collect();
+        if !leaving.is_empty() {
+            self.let_go(&leaving).await;
+        }
     }
 
-    async fn close(mut self: Box<Self>) {
-        self.share.release().await;
+    async fn close(self: Box<Self>) {
+        self.share.leave().await;
     }
 }
 
