@@ -34,7 +34,7 @@ impl KafkaSubscription {
         consumer.subscribe(&topics).map_err(|error| {
             broker_error(format!("group `{}` cannot subscribe to `{}`", request.group, topics.join("`, `")), error)
         })?;
-        let poll_thread = PollThread::new(consumer, mailbox.clone(), request.release_timeout);
+        let poll_thread = PollThread::new(consumer, mailbox.clone(), request);
         thread::Builder::new()
             .name(format!("kafka-{}", request.group))
             .spawn(move || poll_thread.run())

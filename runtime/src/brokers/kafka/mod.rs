@@ -6,6 +6,7 @@
 //! `producer` for how a key's order survives a refusal.
 
 mod batch;
+mod beginning;
 mod config;
 mod consumer;
 mod flow;

@@ -18,13 +18,17 @@ use rdkafka::{
 };
 
 use super::{
+    beginning::begin_at_the_end,
     broker_error,
     flow::Flow,
     mailbox::{self, Mailbox, Offsets, Orders},
     rebalance::{self, Decision, GroupContext},
     wire,
 };
-use crate::broker::{Intake, TopicPartition};
+use crate::{
+    broker::{Intake, SubscribeRequest, TopicPartition},
+    listen::Start,
+};
 
 /// How long the thread sleeps when nobody calls it.
 const NAP: Duration = Duration::from_millis(100);
@@ -38,6 +42,8 @@ pub(super) struct PollThread {
     consumer: BaseConsumer<GroupContext>,
     mailbox: Arc<Mailbox>,
     release_timeout: Duration,
+    /// Where the group begins, in all of its topics.
+    start: Start,
     owned: HashSet<TopicPartition>,
     admitted: Offsets,
     /// Partitions to be read again, and from where.
@@ -62,11 +68,12 @@ enum Next {
 }
 
 impl PollThread {
-    pub(super) fn new(consumer: BaseConsumer<GroupContext>, mailbox: Arc<Mailbox>, release_timeout: Duration) -> Self {
+    pub(super) fn new(consumer: BaseConsumer<GroupContext>, mailbox: Arc<Mailbox>, request: &SubscribeRequest) -> Self {
         Self {
             consumer,
             mailbox,
-            release_timeout,
+            release_timeout: request.release_timeout,
+            start: request.topics.first().map_or_else(Start::default, |topic| topic.start),
             owned: HashSet::new(),
             admitted: HashMap::new(),
             rewinds: HashMap::new(),
@@ -134,17 +141,7 @@ impl PollThread {
 
     fn carry_out(&mut self, decision: Decision) {
         match decision {
-            Decision::Assign(list) => {
-                let partitions = wire::partitions(&list);
-                self.owned.extend(partitions.iter().cloned());
-                self.flow.ownership_changed();
-                if !partitions.is_empty() {
-                    self.mailbox.announce(Intake::Assigned(partitions));
-                }
-                if let Err(error) = rebalance::assign(&self.consumer, &list) {
-                    self.fail("partitions cannot be taken over", error);
-                }
-            }
+            Decision::Assign(list) => self.take_over(&list),
             Decision::Revoke(list) => {
                 let partitions = wire::partitions(&list);
                 let unreleased = partitions.iter().cloned().collect();
@@ -153,6 +150,24 @@ impl PollThread {
                     self.mailbox.announce(Intake::Revoking(partitions));
                 }
             }
+        }
+    }
+
+    fn take_over(&mut self, list: &TopicPartitionList) {
+        let partitions = wire::partitions(list);
+        if self.start == Start::Latest
+            && !partitions.is_empty()
+            && let Err(error) = begin_at_the_end(&self.consumer, list)
+        {
+            self.fail("where the group begins was not written down; what is published now may be left out", error);
+        }
+        self.owned.extend(partitions.iter().cloned());
+        self.flow.ownership_changed();
+        if !partitions.is_empty() {
+            self.mailbox.announce(Intake::Assigned(partitions));
+        }
+        if let Err(error) = rebalance::assign(&self.consumer, list) {
+            self.fail("partitions cannot be taken over", error);
         }
     }
 
