@@ -1,14 +1,18 @@
-//! What every database must do to be a store of tracked-events.
+//! What every database must do to be a store of tracked-events, and every message broker to be its broker.
 //!
-//! A check is a function over a fresh store, named by what it states. Every database runs all of them, each as a test
-//! of its own; a new one, of this workspace or not, joins with one line:
+//! A check is a function over a fresh store or broker, named by what it states. Every database and every broker runs
+//! all of them, each as a test of its own; a new one, of this workspace or not, joins with one line:
 //!
 //! ```ignore
 //! tracked_events_conformance::store_suite!(my_database, my_fixture);
+//! tracked_events_conformance::broker_suite!(my_broker, my_broker_fixture);
+//! tracked_events_conformance::producer_suite!(my_producer, my_producer_fixture);
 //! ```
 //!
 //! where `async fn my_fixture() -> Option<Fixture>` opens an empty, migrated database, or returns `None`, and says so,
-//! where there is no server to run on.
+//! where there is no server to run on. The others do the same for a broker without topics
+//! ([`BrokerFixture`](broker::BrokerFixture)), and for one to which messages are sent
+//! ([`ProducerFixture`](broker::ProducerFixture)).
 #![allow(
     missing_docs,
     clippy::unwrap_used,
@@ -22,7 +26,10 @@ use std::{any::Any, ops::Deref, time::Duration};
 
 use tracked_events::{Clock, store::SharedStore, stores::StoreOptions};
 
+pub mod broker;
+pub mod embedded;
 pub mod given;
+pub mod kafka;
 pub mod postgres;
 pub mod sqlite;
 pub mod store;
@@ -68,32 +75,52 @@ impl Deref for Fixture {
 }
 
 /// Runs a check, or says that there is nothing to run it on.
-pub async fn run<C: AsyncFnOnce(&Fixture)>(fixture: Option<Fixture>, check: C) {
+pub async fn run<F, C: AsyncFnOnce(&F)>(fixture: Option<F>, check: C) {
     match fixture {
         Some(fixture) => tokio::time::timeout(DEADLINE, check(&fixture)).await.expect("the check hangs"),
-        None => eprintln!("not run: there is no server for this database here"),
+        None => eprintln!("not run: there is no server to run it on here"),
     }
 }
 
-/// Makes a test of each check, in a module named after the database.
+/// Makes a test of each check of a store, in a module named after the database.
 #[macro_export]
 macro_rules! store_suite {
     ($database:ident, $open:path) => {
         mod $database {
-            $crate::each_store_check!(store_tests, $open);
+            $crate::each_store_check!(suite_tests, store, $open);
         }
     };
 }
 
-/// The tests of [`store_suite!`].
+/// Makes a test of each check of a broker, in a module named after it.
+#[macro_export]
+macro_rules! broker_suite {
+    ($broker:ident, $open:path) => {
+        mod $broker {
+            $crate::each_broker_check!(suite_tests, broker, $open);
+        }
+    };
+}
+
+/// Makes a test of each check of a broker to which messages are sent, in a module named after it.
+#[macro_export]
+macro_rules! producer_suite {
+    ($producer:ident, $open:path) => {
+        mod $producer {
+            $crate::each_producer_check!(suite_tests, broker, $open);
+        }
+    };
+}
+
+/// The tests of a suite.
 #[doc(hidden)]
 #[macro_export]
-macro_rules! store_tests {
-    ($open:path; $($area:ident { $($check:ident,)* })*) => {
+macro_rules! suite_tests {
+    ($suite:ident, $open:path; $($area:ident { $($check:ident,)* })*) => {
         $(mod $area {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $check() {
-                $crate::run($open().await, $crate::store::$area::$check).await;
+                $crate::run($open().await, $crate::$suite::$area::$check).await;
             })*
         })*
     };
