@@ -41,20 +41,6 @@ async fn a_consumer_that_does_not_ask_keeps_its_place() {
     assert_eq!(member.offsets(5_000).await, BTreeMap::from([(0, (0..5_000).collect())]));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_was_read_ahead_of_a_pause_comes_after_it() {
-    let cluster = Cluster::with_topic("orders", 1);
-    cluster.fill("orders", 0, 100).await;
-    let mut member = cluster.join("billing", "orders").await;
-    member.assigned().await;
-    member.messages(10).await;
-    let paused = [member.partition(0)];
-    member.subscription.pause(&paused);
-    member.expect_nothing_now().await;
-    member.subscription.resume(&paused);
-    assert_eq!(member.offsets(90).await, BTreeMap::from([(0, (10..100).collect())]));
-}
-
 /// Returns when a member of another group, which nobody polls, was put out for that.
 fn an_unpolled_member_is_put_out(cluster: &Cluster) {
     let (woken, waking) = mpsc::channel();

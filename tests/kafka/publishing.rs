@@ -1,48 +1,9 @@
-//! Batches are sent.
-
-use std::collections::BTreeMap;
+//! Refusals and outages, as the cluster reports them.
 
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use tracked_events::broker::{Acknowledgement, SendError};
 
 use super::support::{Cluster, message};
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_batch_is_acknowledged_with_partition_and_offset() {
-    let cluster = Cluster::with_topic("orders", 4);
-    let batch = (0..1_000).map(|n| message("orders", Some(&(n % 50).to_string()), &n.to_string(), b"{}".to_vec()));
-    let acknowledged = cluster.producer("").send(batch.collect()).await;
-    let mut offsets: BTreeMap<i32, Vec<i64>> = BTreeMap::new();
-    for result in acknowledged {
-        let Acknowledgement { partition, offset } = result.unwrap();
-        offsets.entry(partition.unwrap()).or_default().push(offset.unwrap());
-    }
-    assert_eq!(offsets.len(), 4);
-    for (partition, offsets) in &offsets {
-        let expected: Vec<_> = (0..).take(offsets.len()).collect();
-        assert_eq!(*offsets, expected, "partition {partition} is not in the order of the batch");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_message_that_is_too_large_holds_its_key_and_no_other() {
-    let cluster = Cluster::with_topic("orders", 1);
-    let batch = vec![
-        message("orders", Some("a"), "1", b"{}".to_vec()),
-        message("orders", Some("a"), "2", vec![b' '; 2_000_000]),
-        message("orders", Some("a"), "3", b"{}".to_vec()),
-        message("orders", Some("b"), "4", b"{}".to_vec()),
-        message("orders", None, "5", vec![b' '; 2_000_000]),
-        message("orders", None, "6", b"{}".to_vec()),
-    ];
-    let results = cluster.producer("").send(batch).await;
-    assert_eq!(offset(&results[0]), Some(0));
-    assert!(matches!(&results[1], Err(SendError::Permanent(why)) if why.contains("too large")), "{results:?}");
-    assert_eq!(results[2], Err(SendError::Held));
-    assert_eq!(offset(&results[3]), Some(1));
-    assert!(matches!(&results[4], Err(SendError::Permanent(_))), "{results:?}");
-    assert_eq!(offset(&results[5]), Some(2));
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_the_cluster_finds_too_large_is_found_among_the_others() {

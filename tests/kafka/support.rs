@@ -114,20 +114,6 @@ impl Member {
         }
     }
 
-    pub(crate) async fn revoking(&mut self) -> Vec<i32> {
-        match self.next().await {
-            Intake::Revoking(partitions) => numbers(&partitions),
-            other => panic!("expected to lose partitions, got {other:?}"),
-        }
-    }
-
-    pub(crate) async fn lost(&mut self) -> Vec<i32> {
-        match self.next().await {
-            Intake::Lost(partitions) => numbers(&partitions),
-            other => panic!("expected to have lost partitions, got {other:?}"),
-        }
-    }
-
     /// That many messages, and nothing else in between.
     pub(crate) async fn messages(&mut self, count: usize) -> Vec<IncomingMessage> {
         let mut messages = Vec::new();
@@ -153,11 +139,6 @@ impl Member {
     pub(crate) async fn admitted(&mut self, partition: i32, offset: i64) {
         let position = Position::Offset { partition: self.partition(partition), offset, lease: None };
         self.subscription.admitted(&[position]).await.unwrap();
-    }
-
-    pub(crate) async fn released(&mut self, partitions: &[i32]) {
-        let partitions: Vec<_> = partitions.iter().map(|partition| self.partition(*partition)).collect();
-        self.subscription.released(&partitions).await;
     }
 
     /// Nothing is there to be taken now.
