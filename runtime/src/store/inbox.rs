@@ -1,6 +1,6 @@
 //! What consuming asks of the database.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
@@ -340,6 +340,10 @@ pub struct OpenKey {
     pub dead: u32,
 }
 
+/// The dead-letter topics of listeners, by group and listener; `{topic}` stands for the event's own. A listener that is
+/// not in it has the default.
+pub type DeadLetterTopics = BTreeMap<(String, String), String>;
+
 /// Whose work to take back.
 #[derive(Clone, Debug)]
 pub struct RescueRequest {
@@ -347,6 +351,8 @@ pub struct RescueRequest {
     pub instance: String,
     /// After how many abandoned attempts an event goes to review.
     pub max_abandoned: u32,
+    /// Where the dead letters of the listeners go that the rescuer knows.
+    pub dead_letters: Arc<DeadLetterTopics>,
     /// When.
     pub now: Timestamp,
 }

@@ -22,7 +22,7 @@ use crate::{
         settle,
     },
     publish::{Publisher, name_service, relay::Relay},
-    store::{OUTBOX_SHARDS, PartitionScope, SharedStore},
+    store::{DeadLetterTopics, OUTBOX_SHARDS, PartitionScope, SharedStore},
     stores::{self, StoreOptions, migrations},
     telemetry::RelayMetrics,
 };
@@ -113,13 +113,20 @@ impl Builder {
             call(&mut setup).await.map_err(|error| Error::new(ErrorKind::Config, "set-up failed").caused_by(error))?;
         }
         let groups = wire(&declarations, &config, store.backend(), &setup.states)?;
-        let starting = Starting::new(config, store, self.clock).await?;
+        let starting = Starting::new(config, store, self.clock, &groups).await?;
         let handle = starting.start(groups, Arc::new(setup.states)).await?;
         for task in setup.tasks {
             handle.run_task(task);
         }
         Ok(handle)
     }
+}
+
+fn dead_letter_topics(groups: &Groups) -> DeadLetterTopics {
+    let listeners = groups.values().flatten();
+    listeners
+        .map(|listener| ((listener.group.clone(), listener.name.clone()), listener.options.dead_letter.to_string()))
+        .collect()
 }
 
 fn linked_listeners() -> Result<Vec<&'static ListenerDeclaration>, ConfigError> {
@@ -162,7 +169,7 @@ struct Starting {
 }
 
 impl Starting {
-    async fn new(config: Config, store: SharedStore, clock: Clock) -> Result<Self> {
+    async fn new(config: Config, store: SharedStore, clock: Clock, groups: &Groups) -> Result<Self> {
         let published = Arc::new(watch::Sender::default());
         let broker = brokers::open(BrokerOptions {
             url: config.broker_url.clone(),
@@ -175,7 +182,8 @@ impl Starting {
         .await?;
         let name = config.instance.clone().unwrap_or_else(default_instance_name);
         let (service, lease) = (config.service.clone(), config.lease);
-        let instance = Instance::enter(Arc::clone(&store), clock.clone(), lease, service, name).await?;
+        let topics = dead_letter_topics(groups);
+        let instance = Instance::enter(Arc::clone(&store), clock.clone(), lease, service, name, topics).await?;
         Ok(Self {
             publisher: Publisher::new(Arc::clone(&store), &config.service, clock.clone()),
             instance: Arc::new(instance),

@@ -16,7 +16,7 @@ use crate::{
     clock::Clock,
     error::{Error, ErrorKind, Result, chain},
     publish::run_to_the_end,
-    store::{InstanceBeat, NewInstance, RescueRequest, SharedStore},
+    store::{DeadLetterTopics, InstanceBeat, NewInstance, RescueRequest, SharedStore},
 };
 
 /// After how many abandoned attempts an event is taken to be what kills its process.
@@ -28,6 +28,7 @@ pub(super) struct Instance {
     pub(super) store: SharedStore,
     pub(super) clock: Clock,
     pub(super) lease: Duration,
+    pub(super) dead_letters: Arc<DeadLetterTopics>,
     /// Cancelled when this instance was fenced.
     pub(super) fenced: CancellationToken,
 }
@@ -40,12 +41,14 @@ impl Instance {
         lease: Duration,
         service: String,
         name: String,
+        dead_letters: DeadLetterTopics,
     ) -> Result<Self> {
         let id = uuid::Uuid::now_v7().to_string();
         let entry = NewInstance { id: id.clone(), name, service, lease, started_at: clock.now() };
         let entering = Arc::clone(&store);
         let replaced = run_to_the_end(async move { entering.register(entry).await }).await?;
-        let instance = Self { id, store, clock, lease, fenced: CancellationToken::new() };
+        let dead_letters = Arc::new(dead_letters);
+        let instance = Self { id, store, clock, lease, dead_letters, fenced: CancellationToken::new() };
         if let Some(replaced) = replaced {
             instance.take_over(&replaced).await?;
         }
@@ -87,8 +90,9 @@ impl Instance {
     /// open work is not known yet.
     async fn take_over(&self, dead: &str) -> Result<()> {
         let (store, dead, now) = (Arc::clone(&self.store), dead.to_owned(), self.clock.now());
+        let dead_letters = Arc::clone(&self.dead_letters);
         let rescued = run_to_the_end(async move {
-            let request = RescueRequest { instance: dead.clone(), max_abandoned: MAX_ABANDONED, now };
+            let request = RescueRequest { instance: dead.clone(), max_abandoned: MAX_ABANDONED, dead_letters, now };
             let rescued = store.rescue(request).await?;
             store.remove_instance(&dead, now).await?;
             Ok(rescued)

@@ -70,6 +70,7 @@ macro_rules! each_store_check {
                 a_dead_instances_settlement_is_stale,
                 settled_rows_stay_as_they_are,
                 an_event_that_kills_its_process_is_dead_lettered,
+                a_dead_letter_of_a_rescue_goes_where_the_listener_says,
                 a_suspect_that_was_not_started_is_innocent,
                 a_start_is_marked_under_the_claim_only,
                 other_instances_are_left_alone,

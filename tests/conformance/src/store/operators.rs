@@ -64,6 +64,9 @@ pub async fn an_invalid_event_takes_its_id_again(store: &Fixture) {
 
 pub async fn an_unwanted_event_is_discarded(store: &Fixture) {
     let id = id_of(&admit(store, vec![unwanted("e1")]).await.outcomes[0]);
+    // Nobody would run it: it is handled when it is delivered again and a listener wants it.
+    assert!(store.act(act(vec![id], OperatorAction::Retry)).await.unwrap().is_empty());
+    assert_eq!(status(store, id).await, Status::NoHandler);
     assert_eq!(store.act(act(vec![id], OperatorAction::Discard)).await.unwrap(), [id]);
     assert_eq!(status(store, id).await, Status::Discarded);
     assert_eq!(store.actions("e1").await.unwrap()[0].status_from, "NO_HANDLER");

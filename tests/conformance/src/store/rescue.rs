@@ -1,5 +1,7 @@
 //! Taking back the work of an instance that is gone.
 
+use std::{collections::BTreeMap, sync::Arc};
+
 use tracked_events::store::{
     AttemptStatus, ConsumptionStatus as Status, Disposition, DueRequest, EventKind, InboxState, PartitionScope,
     Placement, RescueRequest, Settlement,
@@ -8,7 +10,7 @@ use tracked_events::store::{
 use crate::{Fixture, given::*};
 
 fn request(instance: &str) -> RescueRequest {
-    RescueRequest { instance: instance.into(), max_abandoned: 3, now: after(30) }
+    RescueRequest { instance: instance.into(), max_abandoned: 3, dead_letters: Arc::default(), now: after(30) }
 }
 
 /// The instance is gone, and starts again.
@@ -111,6 +113,14 @@ pub async fn an_event_that_kills_its_process_is_dead_lettered(store: &Fixture) {
     assert_eq!(letters[0].payload, envelope("e1").payload);
     assert_eq!(letters[0].event_id, "dl:send_confirmation:e1:0");
     assert!(store.claim_due(due()).await.unwrap().deliveries.is_empty());
+}
+
+pub async fn a_dead_letter_of_a_rescue_goes_where_the_listener_says(store: &Fixture) {
+    admit(store, vec![arrival("e1")]).await;
+    let topics = BTreeMap::from([((GROUP.into(), LISTENER.into()), "{topic}.refused".into())]);
+    let request = RescueRequest { max_abandoned: 1, dead_letters: Arc::new(topics), ..request(ME) };
+    assert_eq!(store.rescue(request).await.unwrap(), 1);
+    assert_eq!(produced(store).await[0].topic, "booking-confirmed.refused");
 }
 
 pub async fn other_instances_are_left_alone(store: &Fixture) {

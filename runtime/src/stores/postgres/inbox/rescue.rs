@@ -55,7 +55,7 @@ async fn attempt(store: &PostgresStore, request: &RescueRequest) -> Result<u32> 
     let lost: Vec<_> = unsettled(connection, &claims).await?.into_iter().map(Lost::from).collect();
     let (given_up, taken_back): (Vec<_>, Vec<_>) = lost.iter().partition(|lost| lost.times() >= request.max_abandoned);
     let attempts: Vec<_> = lost.iter().filter(|lost| lost.charged).map(|lost| lost.attempt(request.now)).collect();
-    let letters = letters(connection, &given_up, request.now).await?;
+    let letters = letters(connection, &given_up, request).await?;
     let letters: Vec<_> = letters.iter().collect();
     let changes: Vec<_> = changes(&taken_back, &given_up, request.now);
     let behind = behind(connection, &lost).await?;
@@ -283,7 +283,11 @@ fn open_work<'a>(lost: &'a [Lost], behind: &HashSet<LogId>, request: &RescueRequ
 }
 
 /// The dead letters of rows that are given up.
-async fn letters(connection: &AsyncPgConnection, given_up: &[&Lost], now: Timestamp) -> QueryResult<Vec<StagedEvent>> {
+async fn letters(
+    connection: &AsyncPgConnection,
+    given_up: &[&Lost],
+    request: &RescueRequest,
+) -> QueryResult<Vec<StagedEvent>> {
     if given_up.is_empty() {
         return Ok(Vec::new());
     }
@@ -296,7 +300,7 @@ async fn letters(connection: &AsyncPgConnection, given_up: &[&Lost], now: Timest
         let lost = given_up.iter().find(|lost| lost.id == row.id)?;
         let (group, service) = (row.group.clone(), row.service.clone());
         let delivery = row.into_delivery(lost.token, lost.abandoned);
-        Some(abandoned::dead_letter(&delivery, &group, &service, &abandoned::reason(lost.times()), now))
+        Some(abandoned::dead_letter(&delivery, &group, &service, request))
     };
     Ok(rows.into_iter().filter_map(letter).collect())
 }

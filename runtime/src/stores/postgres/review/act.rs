@@ -38,14 +38,26 @@ pub(super) async fn on_inbox(store: &PostgresStore, act: &OperatorAct) -> Result
     }
 }
 
+/// An event that nobody wanted has no listener that could run it.
+const RETRIABLE_CONSUMED: &str = "\
+    SELECT id, event_id, status FROM event_consumption_log
+    WHERE id = ANY ($1) AND status IN ('FAILED_MAX_RETRY', 'INVALID')
+    ORDER BY id
+    FOR UPDATE";
+
+const DISCARDABLE_CONSUMED: &str = "\
+    SELECT id, event_id, status FROM event_consumption_log
+    WHERE id = ANY ($1) AND status IN ('FAILED_MAX_RETRY', 'INVALID', 'NO_HANDLER')
+    ORDER BY id
+    FOR UPDATE";
+
 async fn attempt_inbox(store: &PostgresStore, act: &OperatorAct) -> Result<Vec<LogId>> {
     let unit = Unit::on(&store.pool).await?;
     let connection = unit.connection()?;
-    let sql = "\
-        SELECT id, event_id, status FROM event_consumption_log
-        WHERE id = ANY ($1) AND status IN ('FAILED_MAX_RETRY', 'INVALID', 'NO_HANDLER')
-        ORDER BY id
-        FOR UPDATE";
+    let sql = match act.action {
+        OperatorAction::Retry => RETRIABLE_CONSUMED,
+        OperatorAction::Discard => DISCARDABLE_CONSUMED,
+    };
     let ((), targets) = try_join!(connection.begin(), targets(connection, sql, act))?;
     let ids: Vec<_> = targets.iter().map(|target| target.id).collect();
     match act.action {

@@ -108,7 +108,7 @@ fn take_back(
     let state = if delivery.abandoned_count >= request.max_abandoned {
         let error = abandoned::reason(delivery.abandoned_count);
         give_up(connection, id, &error, request.now)?;
-        dead_letter::stage(connection, &abandoned::dead_letter(&delivery, &group, &service, &error, request.now))?;
+        dead_letter::stage(connection, &abandoned::dead_letter(&delivery, &group, &service, request))?;
         InboxState::Review
     } else {
         receive_again(connection, id, request.now)?;

@@ -2,7 +2,7 @@
 
 use diesel::{
     QueryResult,
-    sql_types::{BigInt, Binary, Nullable, Text},
+    sql_types::{BigInt, Binary, Bool, Nullable, Text},
     sqlite::SqliteConnection,
 };
 
@@ -18,8 +18,9 @@ pub(super) fn on_consumed(connection: &mut SqliteConnection, act: &OperatorAct) 
         let found: Option<(String, String)> = first!(
             connection,
             "SELECT event_id, status FROM event_consumption_log
-             WHERE id = ?1 AND status IN ('FAILED_MAX_RETRY', 'INVALID', 'NO_HANDLER')" => (Text, Text),
-            BigInt = id
+             WHERE id = ?1 AND (status IN ('FAILED_MAX_RETRY', 'INVALID') OR status = 'NO_HANDLER' AND ?2)" => (Text, Text),
+            BigInt = id,
+            Bool = act.action == OperatorAction::Discard
         )?;
         let Some((event_id, from)) = found else { continue };
         let to = match act.action {
