@@ -1,6 +1,6 @@
 //! A transactional handler's writes, the events that it publishes and PROCESSED commit together or not at all.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use diesel_async::RunQueryDsl as _;
 use support::{Database, on_every_database};
@@ -12,6 +12,7 @@ on_every_database![
     effects_events_and_status_commit_together_however_an_attempt_fails,
     a_commit_that_fails_is_a_failed_attempt_and_leaves_nothing,
     what_a_publisher_writes_and_publishes_is_rolled_back_together,
+    a_handler_that_waits_for_its_transaction_loses_no_time_and_no_attempt,
 ];
 
 #[derive(Serialize, Deserialize, TrackedEvent)]
@@ -114,4 +115,24 @@ async fn what_a_publisher_writes_and_publishes_is_rolled_back_together(db: Datab
     let filed: Vec<(String,)> =
         db.rows(&db.text("payload"), "FROM event_production_log WHERE topic = 'filed' ORDER BY id").await;
     assert_eq!(filed, [(r#"{"note":"kept"}"#.to_owned(),), (r#"{"note":"kept"}"#.to_owned(),)]);
+}
+
+/// Slow, where only one transaction can be open.
+#[tracked_listener(timeout = "1s", processing_timeout = "2s", retries = 0)]
+async fn file_slowly(note: Note, tx: &mut Tx<'_>) -> Result<(), BoxError> {
+    file(tx, &note.id).await?;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    Ok(())
+}
+
+async fn a_handler_that_waits_for_its_transaction_loses_no_time_and_no_attempt(db: Database) {
+    db.script(TABLES).await;
+    let service = db.service(listeners![file_slowly]).configure(|config| config.max_connections = 1).start().await;
+    let notes: Vec<_> = (0..10).map(|number| Note::new(number.to_string())).collect();
+    service.publisher().publish_with(&notes, &PublishOptions::DEFAULT).await.unwrap();
+    service.idle().await.unwrap();
+    assert_eq!(db.count("effect").await, 10);
+    assert_eq!(db.count("event_attempt WHERE status = 'SUCCESS'").await, 10);
+    assert_eq!(db.count("event_attempt").await, 10);
+    service.drain().await.unwrap();
 }

@@ -10,8 +10,9 @@ use std::{
 
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
+use self::transaction::Prepared;
 use super::{
-    EventContext, Group, Handle, HandlerFuture, OnDeadLetter,
+    EventContext, Group, HandlerFuture,
     group::{InFlight, Runner},
     lanes::{HeadEnd, Origin},
     panics::{HandlerPanic, caught, caught_blocking},
@@ -19,18 +20,13 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    connection::{SyncTx, Tx},
-    dead_letter::{dead_letter, truncated},
-    envelope::{hash, storable},
-    error::{BoxError, HandlerError, Verdict, chain},
-    publish::{DeliveryScope, nudge, run_to_the_end},
-    retry::Decision,
-    store::{Attempt, AttemptStatus, ConsumptionStatus, Disposition, OpenTransaction, Settlement},
+    error::{Error, HandlerError, chain},
+    publish::{DeliveryScope, run_to_the_end},
+    store::Disposition,
 };
 
-/// The longest error and trace that the record keeps, in bytes.
-const MAX_ERROR_BYTES: usize = 8 << 10;
-const MAX_TRACE_BYTES: usize = 32 << 10;
+mod conclude;
+mod transaction;
 
 /// How many events are run at a time whose process died once while they were claimed.
 pub(super) const SUSPECTS: usize = 10;
@@ -82,13 +78,17 @@ async fn run_suspect(group: &Arc<Group>, runner: &Runner, in_flight: InFlight) -
             group.report(Report::Settled(token));
             HeadEnd::Done
         }
-        Err(error) => {
-            tracing::warn!(error = chain(&error), event_id = in_flight.delivery.envelope.event_id, "run later");
-            let due_at = group.parts.clock.now() + group.parts.poll_interval;
-            group.give_back(in_flight.delivery, in_flight.origin, Disposition::Release { due_at });
-            HeadEnd::Parked
-        }
+        Err(error) => run_later(group, in_flight, &error),
     }
+}
+
+/// The database is away, or busy: the handler was not run, and that costs no attempt.
+fn run_later(group: &Group, in_flight: InFlight, error: &Error) -> HeadEnd {
+    let (event_id, listener) = (&in_flight.delivery.envelope.event_id, &in_flight.delivery.listener);
+    tracing::warn!(event_id, listener, error = chain(error), "the handler waits for the database");
+    let due_at = group.parts.clock.now() + group.parts.poll_interval;
+    group.give_back(in_flight.delivery, in_flight.origin, Disposition::Release { due_at });
+    HeadEnd::Parked
 }
 
 async fn run_now(
@@ -97,6 +97,10 @@ async fn run_now(
     in_flight: InFlight,
     alone: Option<OwnedSemaphorePermit>,
 ) -> HeadEnd {
+    let prepared = match Prepared::begin(group, &runner.listener).await {
+        Ok(prepared) => prepared,
+        Err(error) => return run_later(group, in_flight, &error),
+    };
     let context = Arc::new(EventContext {
         delivery: in_flight.delivery,
         listener: Arc::clone(&runner.listener),
@@ -106,22 +110,22 @@ async fn run_now(
     let started_at = group.parts.clock.now();
     runner.metrics.started();
     let run = Run { group, runner, context, origin: in_flight.origin, started_at, started: Instant::now() };
-    let end = run.handle().await;
+    let end = run.handle(prepared).await;
     let (report, head) = run.conclude(end);
     group.report(report.keeping(alone));
     head
 }
 
 impl Run<'_> {
-    async fn handle(&self) -> End {
-        match self.runner.listener.handle() {
-            Handle::Async(call) => self.run_async(call(&self.context)).await,
-            Handle::Transactional { call, .. } => {
-                self.in_transaction(|run, open| Box::pin(run.call_with(open, call))).await
+    async fn handle(&self, prepared: Prepared) -> End {
+        match prepared {
+            Prepared::Async(call) => self.run_async(call(&self.context)).await,
+            Prepared::Blocking(call) => self.run_blocking(call).await,
+            Prepared::Transactional(call, open) => {
+                self.in_transaction(open, |run, open| Box::pin(run.call_with(open, call))).await
             }
-            Handle::Blocking(call) => self.run_blocking(call).await,
-            Handle::BlockingTransactional { call, .. } => {
-                self.in_transaction(|run, open| Box::pin(run.call_blocking_with(open, call))).await
+            Prepared::BlockingTransactional(call, open) => {
+                self.in_transaction(open, |run, open| Box::pin(run.call_blocking_with(open, call))).await
             }
         }
     }
@@ -158,247 +162,4 @@ impl Run<'_> {
             Ok(Ok(())) => End::Done,
         }
     }
-
-    /// Runs a handler in a transaction that also settles its event.
-    async fn in_transaction<F>(&self, handler: F) -> End
-    where
-        F: for<'a> FnOnce(&'a Self, &'a mut dyn OpenTransaction) -> futures_util::future::BoxFuture<'a, End>,
-    {
-        let limit = self.runner.listener.options.processing_timeout;
-        let store = Arc::clone(&self.group.parts.store);
-        // In a task of its own: what is opened too late is rolled back, not left half open.
-        let mut open = match timeout(limit, run_to_the_end(async move { store.begin().await })).await {
-            Err(_) => return End::TimedOut("processing_timeout", limit),
-            Ok(Err(error)) => return End::Failed(error.into()),
-            Ok(Ok(open)) => open,
-        };
-        match handler(self, open.as_mut()).await {
-            End::Done => {}
-            end => {
-                // The server rolls back by itself when it cannot be told.
-                let _ = open.rollback().await;
-                return end;
-            }
-        }
-        let left = limit.saturating_sub(self.started.elapsed());
-        match timeout(left, open.settle(&self.success(), &self.group.parts.instance)).await {
-            Err(_) => return End::TimedOut("processing_timeout", limit),
-            Ok(Err(error)) => return End::Failed(error.into()),
-            Ok(Ok(false)) => {
-                let _ = open.rollback().await;
-                return End::Stale;
-            }
-            Ok(Ok(true)) => {}
-        }
-        let left = limit.saturating_sub(self.started.elapsed());
-        match timeout(left, run_to_the_end(open.commit())).await {
-            Ok(Ok(())) => End::Committed,
-            Ok(Err(error)) => self.after_commit(End::Failed(error.into())).await,
-            Err(_) => self.after_commit(End::TimedOut("processing_timeout", limit)).await,
-        }
-    }
-
-    /// A commit that failed, or whose answer is missing, may have happened: the record knows. One that still comes
-    /// through makes the settlement of `otherwise` a stale one.
-    async fn after_commit(&self, otherwise: End) -> End {
-        match self.group.parts.store.status_of(self.context.delivery.id).await {
-            Ok(Some(ConsumptionStatus::Processed)) => End::Committed,
-            Ok(_) => otherwise,
-            Err(unknown) => End::Failed(HandlerError::from(unknown)),
-        }
-    }
-
-    async fn call_with(
-        &self,
-        open: &mut dyn OpenTransaction,
-        call: for<'a, 'c> fn(&'a EventContext, &'a mut Tx<'c>) -> HandlerFuture<'a>,
-    ) -> End {
-        let mut tx = open.tx();
-        self.run_async(call(&self.context, &mut tx)).await
-    }
-
-    async fn call_blocking_with(
-        &self,
-        open: &mut dyn OpenTransaction,
-        call: fn(&EventContext, &mut SyncTx<'_>) -> Result<(), HandlerError>,
-    ) -> End {
-        let context = Arc::clone(&self.context);
-        let scope = DeliveryScope::new(&self.context.delivery, &self.runner.listener);
-        let (tell, told) = tokio::sync::oneshot::channel();
-        let work = Box::new(move |tx: &mut SyncTx<'_>| {
-            let ended = caught_blocking(|| scope.enter_blocking(|| call(&context, tx)));
-            // The attempt waits for this, unless its whole task is gone.
-            let _ = tell.send(ended);
-        });
-        match open.run_blocking(work).await {
-            Err(error) => End::Failed(error.into()),
-            Ok(()) => match told.await {
-                Ok(ended) => self.blocking_end(ended),
-                Err(lost) => End::Failed(HandlerError::from(lost)),
-            },
-        }
-    }
-
-    /// What is to be written of the end of the run, and what it means for the lane.
-    fn conclude(&self, end: End) -> (Report, HeadEnd) {
-        let delivery = &self.context.delivery;
-        match end {
-            End::Committed => {
-                self.runner.metrics.attempted(AttemptStatus::Success, self.started.elapsed());
-                self.runner.metrics.reached(&delivery.topic, ConsumptionStatus::Processed);
-                // The handler may have published in its transaction.
-                nudge::staged();
-                (Report::Settled(delivery.token), HeadEnd::Done)
-            }
-            End::Done => {
-                self.runner.metrics.attempted(AttemptStatus::Success, self.started.elapsed());
-                (settled(self.success()), HeadEnd::Done)
-            }
-            End::Stale => {
-                self.runner.metrics.attempted(AttemptStatus::Abandoned, self.started.elapsed());
-                self.group.metrics.stale(1);
-                (Report::Settled(delivery.token), HeadEnd::Done)
-            }
-            End::Failed(error) => self.failed(error),
-            End::TimedOut(what, limit) => {
-                let message = format!(
-                    "the handler did not end within its `{what}` of {}{}",
-                    humantime::format_duration(limit),
-                    self.overrun(),
-                );
-                self.fail(AttemptStatus::Timeout, Verdict::Retry, message, None)
-            }
-            End::Panicked(panic) => {
-                let message = format!("the handler panicked: {}", panic.message);
-                self.fail(AttemptStatus::Panic, Verdict::Retry, message, panic.trace)
-            }
-        }
-    }
-
-    /// How long a blocking handler really took: it could not be stopped.
-    fn overrun(&self) -> String {
-        match self.runner.listener.handle() {
-            Handle::Blocking(_) | Handle::BlockingTransactional { .. } => {
-                format!("; it blocks, so its thread was waited for, {:?} in all", self.started.elapsed())
-            }
-            Handle::Async(_) | Handle::Transactional { .. } => String::new(),
-        }
-    }
-
-    fn failed(&self, error: HandlerError) -> (Report, HeadEnd) {
-        let verdict = error.verdict();
-        let status = match verdict {
-            Verdict::Reject | Verdict::Invalid => AttemptStatus::Rejected,
-            Verdict::Snooze(_) => AttemptStatus::Interrupted,
-            Verdict::Retry | Verdict::RetryAfter(_) => AttemptStatus::Failed,
-        };
-        let source: BoxError = error.into_source();
-        let message = chain(&*source);
-        let debug = format!("{source:?}");
-        let trace = (debug.len() > message.len() + 32).then_some(debug);
-        self.fail(status, verdict, message, trace)
-    }
-
-    fn fail(
-        &self,
-        status: AttemptStatus,
-        verdict: Verdict,
-        message: String,
-        trace: Option<String>,
-    ) -> (Report, HeadEnd) {
-        let now = self.group.parts.clock.now();
-        let error = storable(truncated(&message, MAX_ERROR_BYTES)).into_owned();
-        let decision = self.runner.listener.options.retry_policy().decide(
-            verdict,
-            self.context.delivery.retry_count,
-            self.chance(),
-        );
-        let disposition = match decision {
-            Decision::Retry(delay) => Disposition::Retry { due_at: now + delay, delay },
-            Decision::Snooze(delay) => Disposition::Release { due_at: now + delay },
-            Decision::Invalid => Disposition::Invalid,
-            Decision::DeadLetter => Disposition::DeadLetter(Box::new(dead_letter(
-                &self.context.delivery,
-                &self.runner.listener,
-                &self.group.parts.service,
-                self.context.attempt(),
-                &error,
-                now,
-            ))),
-        };
-        self.runner.metrics.attempted(status, self.started.elapsed());
-        self.announce(&decision, &error);
-        let end = self.head_end(&decision);
-        let trace = trace.map(|trace| storable(truncated(&trace, MAX_TRACE_BYTES)).into_owned());
-        let attempt = Attempt { error: Some(error), stack_trace: trace, ..self.attempt(status, now) };
-        let settlement = self.group.settlement(&self.context.delivery, self.origin, disposition);
-        (settled(Settlement { attempt: Some(attempt), settled_at: now, ..settlement }), end)
-    }
-
-    fn head_end(&self, decision: &Decision) -> HeadEnd {
-        match decision {
-            Decision::Retry(_) | Decision::Snooze(_) => HeadEnd::Parked,
-            Decision::DeadLetter if self.runner.listener.options.on_dead_letter == OnDeadLetter::HoldKey => {
-                HeadEnd::Parked
-            }
-            Decision::DeadLetter | Decision::Invalid => HeadEnd::Done,
-        }
-    }
-
-    /// Tells the log. What needs a person is an error; what is tried again is not.
-    fn announce(&self, decision: &Decision, error: &str) {
-        let (event_id, listener) = (self.context.event_id(), self.context.listener());
-        let attempt = self.context.attempt();
-        match decision {
-            Decision::Retry(delay) => {
-                tracing::warn!(event_id, listener, attempt, error, "attempt failed; next in {delay:?}");
-            }
-            Decision::Snooze(delay) => tracing::debug!(event_id, listener, attempt, "snoozed for {delay:?}"),
-            Decision::DeadLetter => {
-                tracing::error!(
-                    event_id,
-                    listener,
-                    attempt,
-                    error,
-                    "event failed for the last time and was dead-lettered; review it with `dlq show`"
-                );
-            }
-            Decision::Invalid => {
-                tracing::error!(
-                    event_id,
-                    listener,
-                    attempt,
-                    error,
-                    "event is invalid and kept for review; see it with `events show`"
-                );
-            }
-        }
-    }
-
-    fn success(&self) -> Settlement {
-        let now = self.group.parts.clock.now();
-        let settlement = self.group.settlement(&self.context.delivery, self.origin, Disposition::Processed);
-        Settlement { attempt: Some(self.attempt(AttemptStatus::Success, now)), settled_at: now, ..settlement }
-    }
-
-    fn attempt(&self, status: AttemptStatus, completed_at: Timestamp) -> Attempt {
-        Attempt {
-            started_at: self.started_at,
-            completed_at,
-            duration: self.started.elapsed(),
-            status,
-            error: None,
-            stack_trace: None,
-        }
-    }
-
-    /// A number in 0..=1 that differs between events and attempts, for the jitter.
-    fn chance(&self) -> f64 {
-        let seed = format!("{}:{}", self.context.delivery.id, self.context.delivery.retry_count);
-        f64::from(u16::try_from(hash(seed.as_bytes()).rem_euclid(65_536)).unwrap_or(0)) / 65_535.0
-    }
-}
-
-fn settled(settlement: Settlement) -> Report {
-    Report::Settle { settlement: Box::new(settlement), held: None, alone: None }
 }
