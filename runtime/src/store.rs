@@ -162,6 +162,8 @@ pub struct InstanceBeat {
     pub lease: Option<Duration>,
     /// Raised at each renewal; a lease is over when an observer saw no change for its whole length.
     pub beat: i64,
+    /// Whether its process is known to have ended: its work can be taken over at once.
+    pub is_gone: bool,
     /// When it started.
     pub started_at: Timestamp,
     /// When it last beat, on the database's clock; for people only.

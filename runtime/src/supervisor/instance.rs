@@ -130,14 +130,16 @@ impl Instance {
 struct Observed(HashMap<String, (i64, Instant)>);
 
 impl Observed {
-    /// Notes the beats read now, and returns who has not beaten for the whole of its lease, or of `lease` where its own
-    /// is not known.
+    /// Notes the beats read now, and returns who is gone, or has not beaten for the whole of its lease, or of `lease`
+    /// where its own is not known.
     fn dead(&mut self, instances: &[InstanceBeat], lease: Duration, now: Instant) -> Vec<String> {
         self.0.retain(|id, _| instances.iter().any(|instance| instance.id == *id));
         let mut dead = Vec::new();
         for instance in instances {
             let seen = self.0.entry(instance.id.clone()).or_insert((instance.beat, now));
-            if seen.0 != instance.beat {
+            if instance.is_gone {
+                dead.push(instance.id.clone());
+            } else if seen.0 != instance.beat {
                 *seen = (instance.beat, now);
             } else if now.duration_since(seen.1) >= instance.lease.unwrap_or(lease) {
                 dead.push(instance.id.clone());
@@ -160,9 +162,17 @@ mod tests {
             service: "s".into(),
             lease: None,
             beat,
+            is_gone: false,
             started_at: at,
             last_beat_at: at,
         }
+    }
+
+    #[test]
+    fn who_is_gone_is_dead_at_once() {
+        let gone = InstanceBeat { is_gone: true, ..beat("a", 1) };
+        let dead = Observed::default().dead(&[gone, beat("b", 1)], Duration::from_secs(10), Instant::now());
+        assert_eq!(dead, ["a"]);
     }
 
     #[test]

@@ -174,6 +174,7 @@ mod tests {
             service: "s".into(),
             lease: None,
             beat: 1,
+            is_gone: false,
             started_at: at(0),
             last_beat_at: at(99),
         };

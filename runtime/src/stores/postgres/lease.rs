@@ -218,6 +218,7 @@ impl From<InstanceRow> for InstanceBeat {
             service: row.service,
             lease: row.lease_ms.map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or(0))),
             beat: row.beat,
+            is_gone: false,
             started_at: row.started_at,
             last_beat_at: row.last_beat_at,
         }

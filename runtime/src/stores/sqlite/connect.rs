@@ -99,5 +99,8 @@ impl Drop for Scratch {
             // What is not there needs no removing, and a file left in the temporary folder does no harm.
             let _ = std::fs::remove_file(path);
         }
+        let mut instances = self.path.clone().into_os_string();
+        instances.push("-instances");
+        let _ = std::fs::remove_dir_all(instances);
     }
 }

@@ -1,6 +1,6 @@
 //! Instances, their beats, and what each of them owns.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use diesel::{
@@ -9,7 +9,10 @@ use diesel::{
     sqlite::SqliteConnection,
 };
 
-use super::SqliteStore;
+use super::{
+    SqliteStore,
+    presence::{Presence, Seen},
+};
 use crate::{
     clock::{Clock, Timestamp},
     error::Result,
@@ -25,24 +28,30 @@ impl InstanceStore for SqliteStore {
     }
 
     async fn register(&self, instance: NewInstance) -> Result<Option<String>> {
-        self.write(move |connection| register(connection, &instance)).await
+        // Before its row can be seen: an instance without a file is taken to have ended.
+        self.presence.enter(&instance.id)?;
+        let id = instance.id.clone();
+        let registered = self.write(move |connection| register(connection, &instance)).await;
+        registered.inspect_err(|_| self.presence.leave(&id))
     }
 
-    async fn beat(&self, instance: &str, now: Timestamp) -> Result<bool> {
-        let instance = instance.to_owned();
-        self.write(move |connection| {
-            Ok(execute!(
-                connection,
-                "UPDATE instance SET beat = beat + 1, last_beat_at = ?2 WHERE id = ?1",
-                Text = instance,
-                UtcTimestamp = now
-            )? == 1)
+    async fn beat(&self, instance: &str, _now: Timestamp) -> Result<bool> {
+        let (presence, instance) = (self.presence.clone(), instance.to_owned());
+        self.read(move |connection| {
+            let found =
+                first!(connection, "SELECT 1 FROM instance WHERE id = ?1" => Integer, Text = instance.as_str())?;
+            let stands = found == Some(1);
+            if stands {
+                presence.beat(&instance)?;
+            }
+            Ok(stands)
         })
         .await
     }
 
     async fn instances(&self) -> Result<Vec<InstanceBeat>> {
-        self.read(|connection| {
+        let presence = self.presence.clone();
+        self.read(move |connection| {
             let rows: Vec<InstanceRow> = load!(
                 connection,
                 "SELECT id, name, service_name, lease_ms, beat, started_at, last_beat_at FROM instance
@@ -56,14 +65,16 @@ impl InstanceStore for SqliteStore {
                  ORDER BY 1" =>
                     (Text, Text, Text, Nullable<BigInt>, BigInt, UtcTimestamp, UtcTimestamp)
             )?;
-            Ok(rows.into_iter().map(InstanceBeat::from).collect())
+            Ok(rows.into_iter().map(|row| row.seen(&presence)).collect())
         })
         .await
     }
 
     async fn remove_instance(&self, instance: &str, now: Timestamp) -> Result<()> {
-        let instance = instance.to_owned();
-        self.write(move |connection| Ok(remove(connection, &instance, now)?)).await
+        let id = instance.to_owned();
+        self.write(move |connection| Ok(remove(connection, &id, now)?)).await?;
+        self.presence.leave(instance);
+        Ok(())
     }
 }
 
@@ -214,16 +225,27 @@ struct InstanceRow {
     last_beat_at: Timestamp,
 }
 
-impl From<InstanceRow> for InstanceBeat {
-    fn from(row: InstanceRow) -> Self {
-        Self {
-            id: row.id,
-            name: row.name,
-            service: row.service,
-            lease: row.lease_ms.map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or(0))),
-            beat: row.beat,
-            started_at: row.started_at,
-            last_beat_at: row.last_beat_at,
+impl InstanceRow {
+    /// With what is known of its process.
+    fn seen(self, presence: &Presence) -> InstanceBeat {
+        let (beat, at, is_gone) = match presence.look(&self.id) {
+            Seen::Beating(beat, at) => (beat, at.and_then(timestamp), false),
+            Seen::Gone => (self.beat, None, true),
+        };
+        InstanceBeat {
+            id: self.id,
+            name: self.name,
+            service: self.service,
+            lease: self.lease_ms.map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or(0))),
+            beat,
+            is_gone,
+            started_at: self.started_at,
+            last_beat_at: at.unwrap_or(self.last_beat_at),
         }
     }
+}
+
+fn timestamp(at: SystemTime) -> Option<Timestamp> {
+    let micros = at.duration_since(UNIX_EPOCH).ok()?.as_micros();
+    Some(Timestamp::from_micros(i64::try_from(micros).ok()?))
 }

@@ -14,6 +14,7 @@ mod ids;
 mod inbox;
 mod lease;
 mod outbox;
+mod presence;
 mod readers;
 mod review;
 mod transaction;
@@ -24,6 +25,7 @@ use diesel::sqlite::SqliteConnection;
 use self::{
     connect::{Location, Scratch},
     ids::Ids,
+    presence::Presence,
     readers::Readers,
     transaction::Spare,
     writer::Writer,
@@ -41,6 +43,7 @@ pub(super) struct SqliteStore {
     writer: Writer,
     readers: Readers,
     spare: Spare,
+    presence: Presence,
     consumption_ids: Ids,
     claim_tokens: Ids,
     clock: Clock,
@@ -59,6 +62,7 @@ impl SqliteStore {
         Ok(Self {
             writer,
             readers: Readers::new(location.clone()),
+            presence: Presence::beside(location.path()),
             spare: Spare::new(location),
             consumption_ids: Ids::new("consumption"),
             claim_tokens: Ids::new("claim"),
