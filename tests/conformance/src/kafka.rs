@@ -1,7 +1,7 @@
 //! Kafka, as a cluster in the process that speaks the real protocol.
 #![cfg(feature = "kafka")]
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use rdkafka::{
@@ -27,6 +27,10 @@ use crate::{
 /// The cluster lets a group wait for the length of a session less a second whenever somebody joins or leaves.
 const QUICK: &str = "consumer.heartbeat.interval.ms=100&consumer.session.timeout.ms=2000";
 
+/// How long the cluster takes to answer. It lets a group go on as soon as its leader has divided the partitions, and
+/// throws out whoever asks for its own later; the leader asks for metadata first, which takes this long.
+const ROUND_TRIP: Duration = Duration::from_millis(40);
+
 /// A cluster without topics.
 pub async fn fixture() -> Option<BrokerFixture> {
     Some(open().0)
@@ -49,7 +53,7 @@ fn open() -> (BrokerFixture, Arc<Cluster>) {
     (BrokerFixture { broker: Arc::new(broker), ground: cluster.clone() }, cluster)
 }
 
-/// A client with a cluster in it that makes the first member of a group wait for nobody.
+/// A client with a cluster of one broker in it, which makes the first member of a group wait for nobody.
 #[allow(unsafe_code)]
 fn host() -> BaseProducer {
     let host: BaseProducer = ClientConfig::new().set("test.mock.num.brokers", "1").create().unwrap();
@@ -59,6 +63,7 @@ fn host() -> BaseProducer {
         assert!(!cluster.is_null());
         rd_kafka_mock_group_initial_rebalance_delay_ms(cluster, 0);
     }
+    cluster(&host).broker_round_trip_time(1, ROUND_TRIP).unwrap();
     host
 }
 

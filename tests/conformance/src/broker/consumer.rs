@@ -109,6 +109,7 @@ async fn consume(
     record: mpsc::UnboundedSender<Seen>,
 ) {
     loop {
+        record.send(Seen::Share(member.instance().to_owned(), member.own().len())).unwrap();
         let asked = async {
             match manner {
                 Manner::Patient => member.next(10).await,
@@ -128,7 +129,6 @@ async fn consume(
             Intake::Revoking(partitions) => member.release(&partitions).await,
             Intake::Assigned(_) | Intake::Lost(_) => {}
         }
-        record.send(Seen::Share(member.instance().to_owned(), member.own().len())).unwrap();
     }
     member.close().await;
 }

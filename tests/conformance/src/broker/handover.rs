@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use tracked_events::broker::SubscribeRequest;
+use tracked_events::broker::{Intake, SubscribeRequest};
 
-use super::{BrokerFixture, by_key, ids, interleaved, numbered, numbered_ids, request};
+use super::{BrokerFixture, assert_numbered, by_key, ids, interleaved, numbered, numbered_ids, request, within};
 use crate::given::*;
 
 pub async fn a_released_partition_goes_on_where_it_was_admitted(fixture: &BrokerFixture) {
@@ -48,6 +48,35 @@ pub async fn a_partition_that_is_not_released_in_time_is_lost(fixture: &BrokerFi
     first.release(&going).await;
     fixture.publish(interleaved(16, 3..4)).await;
     assert_eq!(second.messages(gone.len() / 3).await.len(), gone.len() / 3);
+}
+
+/// A member fails if it gets a message of a partition that is not its own any more.
+pub async fn nothing_comes_of_a_partition_that_is_going(fixture: &BrokerFixture) {
+    fixture.topic(2).await;
+    let slow = SubscribeRequest { release_timeout: Duration::from_secs(1), ..request(GROUP, "one", &[TOPIC]) };
+    let mut first = fixture.join_with(slow).await;
+    first.assigned(2).await;
+    fixture.publish(interleaved(16, 0..3)).await;
+    let mut second = fixture.join(GROUP, "two").await;
+    let going = first.joined_by(&mut second).await;
+    let mut messages = Vec::new();
+    let lost = loop {
+        match within("the end of the partition", first.next(1)).await {
+            Intake::Messages(more) => messages.extend(more),
+            Intake::Lost(lost) => break lost,
+            other => panic!("expected to have lost partitions, got {other:?}"),
+        }
+    };
+    assert_eq!(lost, going);
+    assert_eq!(second.assigned(1).await, going);
+    // Together they have all of it.
+    while messages.len() < 48 {
+        tokio::select! {
+            more = first.messages(1) => messages.extend(more),
+            more = second.messages(1) => messages.extend(more),
+        }
+    }
+    assert_numbered(&messages, 0..3);
 }
 
 pub async fn a_release_of_what_is_not_going_means_nothing(fixture: &BrokerFixture) {

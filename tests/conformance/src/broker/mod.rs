@@ -69,6 +69,7 @@ macro_rules! each_broker_check {
             handover {
                 a_released_partition_goes_on_where_it_was_admitted,
                 a_partition_that_is_not_released_in_time_is_lost,
+                nothing_comes_of_a_partition_that_is_going,
                 a_release_of_what_is_not_going_means_nothing,
                 a_partition_that_is_taken_away_is_lost,
                 positions_in_partitions_that_are_gone_are_passed_over,
