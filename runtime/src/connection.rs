@@ -26,6 +26,16 @@ pub enum Backend {
 }
 
 impl Backend {
+    /// Whether one transaction at a time can write.
+    pub(crate) fn has_one_writer(self) -> bool {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite => true,
+            #[cfg(feature = "postgres")]
+            Self::Postgres => false,
+        }
+    }
+
     /// The database's name, as `db.system` has it.
     #[must_use]
     pub fn name(self) -> &'static str {

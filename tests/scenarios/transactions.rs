@@ -3,16 +3,17 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use diesel_async::RunQueryDsl as _;
-use support::{Database, on_every_database};
+use support::{Database, Engine, on_every_database};
 use tracked_events::{PublishOptions, prelude::*};
 
-use crate::note::{Note, attempts_at};
+use crate::note::{Note, attempts_at, record_of};
 
 on_every_database![
     effects_events_and_status_commit_together_however_an_attempt_fails,
     a_commit_that_fails_is_a_failed_attempt_and_leaves_nothing,
     what_a_publisher_writes_and_publishes_is_rolled_back_together,
     a_handler_that_waits_for_its_transaction_loses_no_time_and_no_attempt,
+    a_handler_that_would_wait_for_itself_is_told_what_to_do,
 ];
 
 #[derive(Serialize, Deserialize, TrackedEvent)]
@@ -134,5 +135,27 @@ async fn a_handler_that_waits_for_its_transaction_loses_no_time_and_no_attempt(d
     assert_eq!(db.count("effect").await, 10);
     assert_eq!(db.count("event_attempt WHERE status = 'SUCCESS'").await, 10);
     assert_eq!(db.count("event_attempt").await, 10);
+    service.drain().await.unwrap();
+}
+
+/// Publishes beside its transaction instead of in it.
+#[tracked_listener(retries = 0)]
+async fn file_aside(note: Note, ctx: &EventContext, _tx: &mut Tx<'_>) -> Result<(), BoxError> {
+    ctx.publisher().publish(&NoteFiled { note: note.id }).await?;
+    Ok(())
+}
+
+async fn a_handler_that_would_wait_for_itself_is_told_what_to_do(db: Database) {
+    let service = db.service(listeners![file_aside]).start().await;
+    service.publisher().publish(&Note::new("aside")).await.unwrap();
+    service.idle().await.unwrap();
+    let (status, _, error) = record_of(&db, "aside").await;
+    match db.engine() {
+        Engine::Sqlite => {
+            assert_eq!(status, "FAILED_MAX_RETRY");
+            assert!(error.unwrap().contains("publish on the handler's own connection"));
+        }
+        Engine::Postgres => assert_eq!(status, "PROCESSED"),
+    }
     service.drain().await.unwrap();
 }

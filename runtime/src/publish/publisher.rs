@@ -5,12 +5,12 @@ use std::sync::Arc;
 use tokio::task::JoinHandle;
 
 use super::{
-    nudge,
+    DeliveryScope, nudge,
     stage::{PublishOptions, staged},
 };
 use crate::{
     clock::{Clock, Timestamp},
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     event::{Publishable, TrackedEvent},
     store::{OpenTransaction, SharedStore, StagedEvent},
 };
@@ -33,7 +33,8 @@ impl Publisher {
     /// Stages one event in a transaction of its own; when this returns, it will reach the broker.
     ///
     /// # Errors
-    /// When the event cannot be encoded or the database refuses; then nothing is published.
+    /// When the event cannot be encoded or the database refuses; or, on SQLite, in a transactional handler, which has the
+    /// only writer. Then nothing is published.
     pub async fn publish<E: TrackedEvent>(&self, event: &E) -> Result<()> {
         self.publish_with(event, &PublishOptions::DEFAULT).await
     }
@@ -49,11 +50,25 @@ impl Publisher {
     /// Stages rows in a transaction of their own.
     pub(crate) async fn stage_alone(&self, rows: Vec<StagedEvent>) -> Result<()> {
         if !rows.is_empty() {
+            self.check_writer()?;
             let store = Arc::clone(&self.0.store);
             run_to_the_end(async move { store.stage_alone(rows).await }).await?;
             nudge::staged();
         }
         Ok(())
+    }
+
+    /// Where one transaction at a time can write, a handler that has it would wait for itself.
+    fn check_writer(&self) -> Result<()> {
+        let scope = DeliveryScope::current().filter(|_| self.0.store.backend().has_one_writer());
+        let Some(listener) = scope.as_deref().and_then(DeliveryScope::transactional_listener) else { return Ok(()) };
+        Err(Error::new(
+            ErrorKind::Config,
+            format!(
+                "the handler of `{listener}` has the database's only write transaction, and a `Publisher` would wait \
+                 for its end; publish on the handler's own connection, with `#[tracked_publish]`"
+            ),
+        ))
     }
 
     /// The service that its events are published by.
@@ -69,8 +84,9 @@ impl Publisher {
     /// Opens a transaction: write on [`PublisherTransaction::tx`], publish, then commit.
     ///
     /// # Errors
-    /// When no connection can be had.
+    /// When no connection can be had; or, where there is one writer, in a transactional handler: it has that one.
     pub async fn begin(&self) -> Result<PublisherTransaction> {
+        self.check_writer()?;
         let open = self.0.store.begin().await?;
         Ok(PublisherTransaction { open, publisher: self.clone() })
     }

@@ -65,6 +65,11 @@ impl DeliveryScope {
         &self.envelope.event_id
     }
 
+    /// The listener at work, if it holds a transaction.
+    pub(crate) fn transactional_listener(&self) -> Option<&str> {
+        self.listener.handle().is_transactional().then_some(self.listener.name.as_str())
+    }
+
     pub(crate) fn correlation_id(&self) -> Option<&str> {
         self.envelope.correlation_id.as_deref()
     }
