@@ -230,40 +230,4 @@ fn from_hex(hex: &str) -> Vec<u8> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_goes_out_comes_back() {
-        let sent = Envelope {
-            event_id: "e1".into(),
-            id_source: IdSource::Publisher,
-            event_type: Some("ORDER_PLACED".into()),
-            payload: Some(b"{}".to_vec()),
-            key: Some(b"k".to_vec()),
-            content_type: Some(JSON.into()),
-            correlation_id: Some("c1".into()),
-            causation_id: Some("e0".into()),
-            traceparent: None,
-            headers: vec![Header::new("tenant", "blue")],
-        };
-        let mut received =
-            Envelope::from_wire(sent.key.clone(), sent.payload.clone(), sent.to_wire("orders"), Some("t:0:1:2".into()));
-        received.headers.retain(|header| !header.name.starts_with("ce_s"));
-        assert_eq!(received, sent);
-    }
-
-    #[test]
-    fn a_header_that_cannot_be_an_id_is_kept_and_not_used() {
-        let odd = vec![Header::new("id", vec![0xff]), Header::new("event-id", "")];
-        let envelope = Envelope::from_wire(None, None, odd.clone(), Some("t:0:1:2".into()));
-        assert_eq!((envelope.event_id.as_str(), envelope.id_source), ("t:0:1:2", IdSource::Position));
-        assert_eq!(envelope.headers, odd);
-    }
-
-    #[test]
-    fn headers_of_any_bytes_survive_the_record() {
-        let headers = vec![Header::new("a", "text"), Header::new("b", vec![0xff, 0x00, 0x10]), Header::new("a", "\0")];
-        assert_eq!(headers_from_json(headers_to_json(&headers).as_deref()), headers);
-    }
-}
+mod tests;
