@@ -257,9 +257,10 @@ async fn reload_parked(group: &Arc<Group>, partitions: &BTreeSet<TopicPartition>
     }
 }
 
-/// Tells the lanes of ordered listeners which of their keys wait in the database, and returns them.
+/// Tells the lanes of ordered listeners which of their keys wait in the database, and returns those that have a head
+/// there.
 pub(super) async fn load_open(group: &Arc<Group>, scope: &PartitionScope) -> Result<HashSet<(usize, i64)>> {
-    let mut open = HashSet::new();
+    let mut headed = HashSet::new();
     for key in group.parts.store.open_keys(&group.parts.name, scope).await? {
         let Some(runner) = group.runner_named(&key.listener) else { continue };
         let holding = match group.runners[runner].listener.options.on_dead_letter {
@@ -270,11 +271,13 @@ pub(super) async fn load_open(group: &Arc<Group>, scope: &PartitionScope) -> Res
         if heads == 0 && key.held == 0 {
             continue;
         }
-        open.insert((runner, key.key_hash));
+        if heads > 0 {
+            headed.insert((runner, key.key_hash));
+        }
         let upshot = group.runners[runner].lanes().load(key.key_hash, heads, key.held);
         group.follow_up(runner, upshot);
     }
-    Ok(open)
+    Ok(headed)
 }
 
 fn owned<'a>(partitions: impl IntoIterator<Item = &'a TopicPartition>) -> PartitionScope {

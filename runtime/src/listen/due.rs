@@ -105,13 +105,13 @@ async fn reconcile(group: &Arc<Group>) -> Result<()> {
     if !group.runners.iter().any(|runner| runner.lanes().has_parked()) {
         return Ok(());
     }
-    let open = load_open(group, &group.scope()).await?;
+    let headed = load_open(group, &group.scope()).await?;
     if group.has_unsettled() {
         // A head may be on its way to the database.
         return Ok(());
     }
     for (index, runner) in group.runners.iter().enumerate() {
-        let orphaned = runner.lanes().orphaned(|key| open.contains(&(index, key)));
+        let orphaned = runner.lanes().orphaned(|key| headed.contains(&(index, key)));
         for key in orphaned {
             group.follow_up(index, Upshot::PageIn(key));
         }

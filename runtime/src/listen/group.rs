@@ -279,9 +279,6 @@ impl Group {
         let (heads, held) = self.runners[runner].lanes().withdraw(|item| matches(&item.delivery));
         let due_at = self.parts.clock.now();
         for item in heads {
-            if let Some(key) = item.delivery.key_hash {
-                self.runners[runner].lanes().parked(key);
-            }
             self.give_back(item.delivery, item.origin, Disposition::Release { due_at });
         }
         for item in held {

@@ -86,6 +86,8 @@ struct Lane<T> {
     behind: VecDeque<T>,
     /// Rows in the database that wait for the head and for what is behind it in memory.
     held: u32,
+    /// Those given back, whose return to the database is not written yet.
+    returning: u32,
     /// The head was looked for in the database and not found.
     missing: bool,
 }
@@ -98,11 +100,30 @@ enum Head {
     Database,
     /// Nothing: held rows are being claimed.
     Paging,
+    /// Nothing: held rows are to be claimed once every row given back is among them.
+    Returning,
 }
 
 impl<T> Lane<T> {
     fn new(head: Head) -> Self {
-        Self { head, behind: VecDeque::new(), held: 0, missing: false }
+        Self { head, behind: VecDeque::new(), held: 0, returning: 0, missing: false }
+    }
+
+    /// Whether an arrival may queue up behind the head: no row of the key waits in the database.
+    fn is_in_memory(&self) -> bool {
+        self.head == Head::Memory && self.held == 0 && self.returning == 0
+    }
+
+    /// The head is gone, and nothing is behind it in memory: what is held comes next, the earliest first.
+    fn page_in(&mut self, key: i64) -> Upshot<T> {
+        if self.returning > 0 {
+            self.head = Head::Returning;
+            return Upshot::Nothing;
+        }
+        self.head = Head::Paging;
+        // What is told of from now on may come too late for this page.
+        self.held = 0;
+        Upshot::PageIn(key)
     }
 }
 
@@ -148,7 +169,7 @@ impl<T: Laned> Lanes<T> {
 
     /// Whether an arrival of this key has to wait for rows in the database.
     pub(crate) fn is_parked(&self, key: i64) -> bool {
-        self.keys.get(&key).is_some_and(|lane| lane.head != Head::Memory || lane.held > 0)
+        self.keys.get(&key).is_some_and(|lane| !lane.is_in_memory())
     }
 
     /// Whether nothing of this key is known.
@@ -169,7 +190,8 @@ impl<T: Laned> Lanes<T> {
             }
             Entry::Occupied(mut lane) => {
                 let lane = lane.get_mut();
-                if lane.head != Head::Memory || lane.held > 0 {
+                if !lane.is_in_memory() {
+                    lane.returning += 1;
                     return Upshot::GiveBack(vec![item]);
                 }
                 self.waiting += 1;
@@ -197,6 +219,7 @@ impl<T: Laned> Lanes<T> {
                 lane.behind.push_back(item);
             } else {
                 lane.head = Head::Memory;
+                lane.missing = false;
                 self.make_ready(item);
             }
         }
@@ -208,12 +231,18 @@ impl<T: Laned> Lanes<T> {
             self.reclaimed(items);
             return Upshot::Nothing;
         };
-        let taken = u32::try_from(items.len()).unwrap_or(u32::MAX);
-        lane.held = if items.len() < asked { 0 } else { lane.held.saturating_sub(taken) };
+        if items.len() >= asked {
+            // A full page says that there may be more.
+            lane.held = lane.held.max(1);
+        }
         if items.is_empty() {
-            if lane.head == Head::Paging {
-                self.keys.remove(&key);
+            if lane.head != Head::Paging {
+                return Upshot::Nothing;
             }
+            if lane.held > 0 || lane.returning > 0 {
+                return lane.page_in(key);
+            }
+            self.keys.remove(&key);
             return Upshot::Nothing;
         }
         self.reclaimed(items);
@@ -228,18 +257,23 @@ impl<T: Laned> Lanes<T> {
         }
     }
 
-    /// A held row of this key was committed.
+    /// An arrival of this key was committed as held.
     pub(crate) fn held(&mut self, key: i64) -> Upshot<T> {
         match self.keys.entry(key) {
-            Entry::Vacant(lane) => {
-                lane.insert(Lane::new(Head::Paging)).held = 1;
-                Upshot::PageIn(key)
-            }
+            Entry::Vacant(lane) => lane.insert(Lane::new(Head::Paging)).page_in(key),
             Entry::Occupied(mut lane) => {
                 lane.get_mut().held += 1;
                 Upshot::Nothing
             }
         }
+    }
+
+    /// A row of this key that was given back is held in the database.
+    pub(crate) fn returned(&mut self, key: i64) -> Upshot<T> {
+        let Some(lane) = self.keys.get_mut(&key) else { return self.held(key) };
+        lane.held += 1;
+        lane.returning = lane.returning.saturating_sub(1);
+        if lane.head == Head::Returning { lane.page_in(key) } else { Upshot::Nothing }
     }
 
     /// A row of this key was committed that will be claimed when it is due.
@@ -254,30 +288,24 @@ impl<T: Laned> Lanes<T> {
                 lane.insert(Lane::new(Head::Database)).held = held;
                 Upshot::Nothing
             }
-            Entry::Vacant(lane) => {
-                lane.insert(Lane::new(Head::Paging)).held = held;
-                Upshot::PageIn(key)
-            }
+            Entry::Vacant(lane) => lane.insert(Lane::new(Head::Paging)).page_in(key),
+            // What was read may be older than what is known. Too many held rows cost a look for them, too few an
+            // overtaking; and a head that was not found may only have been on its way.
             Entry::Occupied(mut lane) => {
                 let lane = lane.get_mut();
-                lane.held = held;
-                lane.missing = false;
-                if lane.head == Head::Database && heads == 0 {
-                    lane.head = Head::Paging;
-                    return Upshot::PageIn(key);
-                }
+                lane.held = lane.held.max(held);
+                lane.missing = lane.missing && heads == 0;
                 Upshot::Nothing
             }
         }
     }
 
     /// Keys whose head should be in the database and was not found there twice running: someone else settled it.
-    pub(crate) fn orphaned(&mut self, is_open: impl Fn(i64) -> bool) -> Vec<i64> {
+    pub(crate) fn orphaned(&mut self, has_head: impl Fn(i64) -> bool) -> Vec<i64> {
         self.met_unknown_key = false;
         let mut orphaned = Vec::new();
-        for (key, lane) in self.keys.iter_mut().filter(|(key, lane)| lane.head == Head::Database && !is_open(**key)) {
-            if lane.missing {
-                lane.head = Head::Paging;
+        for (key, lane) in self.keys.iter_mut().filter(|(key, lane)| lane.head == Head::Database && !has_head(**key)) {
+            if lane.missing && matches!(lane.page_in(*key), Upshot::PageIn(_)) {
                 orphaned.push(*key);
             }
             lane.missing = true;
@@ -316,6 +344,7 @@ impl<T: Laned> Lanes<T> {
             HeadEnd::Parked => {
                 lane.head = Head::Database;
                 let behind: Vec<T> = lane.behind.drain(..).collect();
+                lane.returning += u32::try_from(behind.len()).unwrap_or(u32::MAX);
                 self.waiting -= behind.len();
                 self.waiting_bytes = self.waiting_bytes.saturating_sub(behind.iter().map(T::weight).sum());
                 if behind.is_empty() { Upshot::Nothing } else { Upshot::GiveBack(behind) }
@@ -325,9 +354,8 @@ impl<T: Laned> Lanes<T> {
                     self.queue_of(next.origin()).push_back(next);
                     return Upshot::Nothing;
                 }
-                if lane.held > 0 {
-                    lane.head = Head::Paging;
-                    return Upshot::PageIn(key);
+                if lane.held > 0 || lane.returning > 0 {
+                    return lane.page_in(key);
                 }
                 self.keys.remove(&key);
                 Upshot::Nothing
@@ -335,8 +363,8 @@ impl<T: Laned> Lanes<T> {
         }
     }
 
-    /// Takes out everything that waits in memory and matches: first the heads, which may be claimed by anyone, then
-    /// those behind a head, which stay held.
+    /// Takes out everything that waits in memory and matches: first the heads, which may be claimed by anyone and whose
+    /// keys wait for that, then those behind a head, which stay held.
     pub(crate) fn withdraw(&mut self, matches: impl Fn(&T) -> bool) -> (Vec<T>, Vec<T>) {
         let mut heads = Vec::new();
         for queue in [&mut self.reclaimed, &mut self.fresh] {
@@ -348,13 +376,16 @@ impl<T: Laned> Lanes<T> {
         for lane in self.keys.values_mut() {
             let (out, kept): (VecDeque<_>, _) = lane.behind.drain(..).partition(|item| matches(item));
             lane.behind = kept;
+            lane.returning += u32::try_from(out.len()).unwrap_or(u32::MAX);
             held.extend(out);
         }
         self.waiting -= heads.len() + held.len();
         let bytes: usize = heads.iter().chain(&held).map(T::weight).sum();
         self.waiting_bytes = self.waiting_bytes.saturating_sub(bytes);
         for key in heads.iter().filter_map(T::key) {
-            self.keys.remove(&key);
+            if let Some(lane) = self.keys.get_mut(&key) {
+                lane.head = Head::Database;
+            }
         }
         (heads, held)
     }
@@ -394,120 +425,6 @@ impl<T: Laned> Lanes<T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[derive(Debug, PartialEq, Eq)]
-    struct Item(i64, Option<i64>, Origin);
-
-    impl Laned for Item {
-        fn key(&self) -> Option<i64> {
-            self.1
-        }
-
-        fn weight(&self) -> usize {
-            1
-        }
-
-        fn origin(&self) -> Origin {
-            self.2
-        }
-    }
-
-    fn fresh(id: i64, key: Option<i64>) -> Item {
-        Item(id, key, Origin::Fresh)
-    }
-
-    fn again(id: i64, key: Option<i64>) -> Item {
-        Item(id, key, Origin::Reclaimed)
-    }
-
-    fn lanes(concurrency: u32) -> Lanes<Item> {
-        Lanes::new(&ListenerOptions { concurrency, order: Order::Key, ..ListenerOptions::DEFAULT })
-    }
-
-    fn taken(lanes: &mut Lanes<Item>) -> Vec<i64> {
-        std::iter::from_fn(|| lanes.take()).map(|item| item.0).collect()
-    }
-
-    #[test]
-    fn one_key_runs_one_at_a_time_and_others_run_beside_it() {
-        let mut lanes = lanes(10);
-        for (id, key) in [(1, 7), (2, 7), (3, 8)] {
-            assert_eq!(lanes.offer(fresh(id, Some(key))), Upshot::Nothing);
-        }
-        assert_eq!(taken(&mut lanes), [1, 3]);
-        lanes.finish(Origin::Fresh, Some(7), HeadEnd::Done);
-        assert_eq!(taken(&mut lanes), [2]);
-    }
-
-    #[test]
-    fn a_failed_head_sends_its_followers_back_and_holds_the_next() {
-        let mut lanes = lanes(10);
-        lanes.offer(fresh(1, Some(7)));
-        lanes.offer(fresh(2, Some(7)));
-        taken(&mut lanes);
-        let upshot = lanes.finish(Origin::Fresh, Some(7), HeadEnd::Parked);
-        assert_eq!(upshot, Upshot::GiveBack(vec![fresh(2, Some(7))]));
-        lanes.held(7);
-        assert!(lanes.is_parked(7));
-        assert_eq!(lanes.offer(fresh(3, Some(7))), Upshot::GiveBack(vec![fresh(3, Some(7))]));
-        lanes.held(7);
-
-        lanes.reclaimed(vec![again(1, Some(7))]);
-        assert_eq!(taken(&mut lanes), [1]);
-        assert_eq!(lanes.finish(Origin::Reclaimed, Some(7), HeadEnd::Done), Upshot::PageIn(7));
-        lanes.paged_in(7, vec![again(2, Some(7)), again(3, Some(7))], 10);
-        assert_eq!(taken(&mut lanes), [2]);
-        lanes.finish(Origin::Reclaimed, Some(7), HeadEnd::Done);
-        assert_eq!(taken(&mut lanes), [3]);
-        lanes.finish(Origin::Reclaimed, Some(7), HeadEnd::Done);
-        assert!(lanes.is_free(7));
-    }
-
-    #[test]
-    fn a_row_held_too_late_is_fetched_at_once() {
-        let mut lanes = lanes(10);
-        assert_eq!(lanes.held(7), Upshot::PageIn(7));
-        lanes.paged_in(7, vec![again(1, Some(7))], 10);
-        assert_eq!(taken(&mut lanes), [1]);
-    }
-
-    #[test]
-    fn a_lane_whose_head_was_settled_elsewhere_is_freed() {
-        let mut lanes = lanes(10);
-        lanes.load(7, 1, 0);
-        assert!(lanes.orphaned(|_| false).is_empty());
-        assert_eq!(lanes.orphaned(|_| false), [7]);
-        lanes.paged_in(7, Vec::new(), 10);
-        assert!(lanes.is_free(7));
-    }
-
-    #[test]
-    fn retries_leave_half_of_the_workers_to_fresh_events() {
-        let mut lanes = lanes(4);
-        lanes.reclaimed((1..=10).map(|id| again(id, None)).collect());
-        for id in 11..=20 {
-            lanes.offer(fresh(id, None));
-        }
-        assert_eq!(taken(&mut lanes), [1, 2, 11, 12]);
-    }
-
-    #[test]
-    fn retries_take_what_fresh_events_do_not_need() {
-        let mut lanes = lanes(4);
-        lanes.reclaimed((1..=10).map(|id| again(id, None)).collect());
-        assert_eq!(taken(&mut lanes), [1, 2, 3, 4]);
-    }
-
-    #[test]
-    fn what_is_withdrawn_leaves_nothing_behind() {
-        let mut lanes = lanes(1);
-        for (id, key) in [(1, Some(7)), (2, Some(7)), (3, None)] {
-            lanes.offer(fresh(id, key));
-        }
-        let (heads, held) = lanes.withdraw(|_| true);
-        assert_eq!((heads.len(), held.len(), lanes.waiting()), (2, 1, 0));
-        assert!(lanes.is_free(7));
-    }
-}
+mod simulation;
+#[cfg(test)]
+mod tests;

@@ -32,7 +32,7 @@ pub(crate) enum Report {
     Settle {
         /// What to write.
         settlement: Box<Settlement>,
-        /// The listener's place and the key of a row that is held from now on.
+        /// The listener's place and the key of a row that goes back to be held.
         held: Option<(usize, i64)>,
         /// What a suspect keeps until its end is written: as long as it is not, a death of the process is charged to it.
         alone: Option<OwnedSemaphorePermit>,
@@ -127,7 +127,7 @@ async fn settle(group: &Arc<Group>, reports: Vec<Report>) {
     write(group, settlements, finished).await;
     drop(alone);
     for (runner, key) in held {
-        let upshot = group.runners[runner].lanes().held(key);
+        let upshot = group.runners[runner].lanes().returned(key);
         group.follow_up(runner, upshot);
     }
     wakes.wake(group);
