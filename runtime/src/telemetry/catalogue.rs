@@ -51,6 +51,8 @@ catalogue! {
         "Attempts of handlers, by group, listener and how they ended.";
     PROCESSING_DURATION = "tracked_events_processing_duration_seconds", Histogram, Seconds,
         "How long handlers took, by group and listener.";
+    POSTPONED = "tracked_events_postponed_total", Counter, Count,
+        "Deliveries that were given back without being run, because the database was away or busy, by group and listener.";
     RETRIES = "tracked_events_retries_total", Counter, Count,
         "Retries that were scheduled, by group and listener.";
     DEAD_LETTERS = "tracked_events_dead_letters_total", Counter, Count,

@@ -13,6 +13,7 @@ pub(crate) struct ListenerMetrics {
     /// One for each topic; the last is of topics that the listener does not declare.
     topics: Vec<(String, ByStatus<{ ConsumptionStatus::ALL.len() }>)>,
     attempts: ByStatus<{ AttemptStatus::ALL.len() }>,
+    postponed: Counter,
     retries: Counter,
     dead_letters: Counter,
     duplicates: Counter,
@@ -44,6 +45,7 @@ impl ListenerMetrics {
         Self {
             topics: topics.iter().map(String::as_str).chain(["other"]).map(consumed).collect(),
             attempts: std::array::from_fn(|index| attempts(AttemptStatus::ALL[index])),
+            postponed: counter!(metric::POSTPONED, &labels()),
             retries: counter!(metric::RETRIES, &labels()),
             dead_letters: counter!(metric::DEAD_LETTERS, &labels()),
             duplicates: counter!(metric::DUPLICATES, &labels()),
@@ -66,6 +68,11 @@ impl ListenerMetrics {
         if let Some(counter) = self.attempts.get(status as usize) {
             counter.increment(1);
         }
+    }
+
+    /// A delivery was given back without being run.
+    pub(crate) fn postponed(&self) {
+        self.postponed.increment(1);
     }
 
     /// An event reached a status, and the record says so.
