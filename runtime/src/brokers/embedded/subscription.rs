@@ -132,6 +132,9 @@ impl EmbeddedSubscription {
         let mut offsets = BTreeMap::new();
         for (topic, start) in &self.starts {
             let of_topic: Vec<_> = partitions.iter().filter(|partition| partition.topic == *topic).cloned().collect();
+            if of_topic.is_empty() {
+                continue;
+            }
             let (store, group, now, start) = (Arc::clone(&self.store), self.group.clone(), self.clock.now(), *start);
             let wanted = of_topic.clone();
             let found = run_to_the_end(async move { store.positions(&group, &wanted, start, now).await }).await?;
