@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use support::{Database, on_every_database};
+use support::{Database, eventually, on_every_database, on_postgres};
 use tracked_events::{Handle, PublishOptions, prelude::*};
 
 use crate::{
@@ -15,6 +15,8 @@ on_every_database![
     an_event_that_kills_its_process_is_given_up_and_its_neighbours_are_not,
     ten_thousand_waiting_retries_hold_no_worker_and_hardly_any_memory,
 ];
+// A process that stands still with SQLite's lock in its hands stops everybody until it goes on.
+on_postgres![a_process_that_stood_still_beyond_its_lease_changes_nothing];
 
 #[tracked_listener]
 async fn ponder(note: Note, diary: State<Diary>) -> Result<(), HandlerError> {
@@ -87,4 +89,31 @@ async fn ten_thousand_waiting_retries_hold_no_worker_and_hardly_any_memory(db: D
     assert!(grown < 8 << 20, "ten thousand waiting retries hold {grown} bytes");
     assert_eq!(db.count("event_consumption_log WHERE status = 'FAILED'").await, 10_000);
     db.until_count("event_consumption_log WHERE status = 'PROCESSED'", 5_001).await;
+}
+
+async fn a_process_that_stood_still_beyond_its_lease_changes_nothing(db: Database) {
+    db.script("CREATE TABLE effect (event_id TEXT NOT NULL)").await;
+    let publisher = publisher(&db).await;
+    let stopped = Worker::start(&db, "book", "one").await;
+    for part in 0..10 {
+        let part: Vec<_> = (0..100).map(|number| Note::new(format!("{part}-{number}"))).collect();
+        publisher.publisher().publish_with(&part, &PublishOptions::DEFAULT).await.unwrap();
+    }
+    eventually("the load is on", async || db.count("effect").await > 50).await;
+    stopped.stop().await;
+    let before = db.count("effect").await;
+    assert!(before < 1_000, "it was stopped while it worked");
+
+    let other = Worker::start(&db, "book", "two").await;
+    db.until_count("event_consumption_log WHERE status = 'PROCESSED'", 1_000).await;
+    stopped.go_on().await;
+    stopped.drain().await;
+    other.drain().await;
+    publisher.drain().await.unwrap();
+
+    assert_eq!(db.count("effect").await, 1_000);
+    assert_eq!(db.count("(SELECT DISTINCT event_id FROM effect) effects").await, 1_000);
+    assert_eq!(db.count("event_attempt WHERE status = 'SUCCESS'").await, 1_000);
+    assert_eq!(db.count("event_consumption_log").await, 1_000);
+    assert_eq!((db.count("claim").await, db.count("inbox_queue").await), (0, 0));
 }

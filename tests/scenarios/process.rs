@@ -46,6 +46,21 @@ impl Worker {
         }
     }
 
+    /// SIGSTOP: it stands still, wherever it is.
+    pub(crate) async fn stop(&self) {
+        self.signal("-STOP").await;
+    }
+
+    /// SIGCONT: it goes on as if nothing had happened.
+    pub(crate) async fn go_on(&self) {
+        self.signal("-CONT").await;
+    }
+
+    async fn signal(&self, signal: &str) {
+        let id = self.process.id().expect("it runs").to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().await.unwrap().success());
+    }
+
     /// SIGKILL: it gets no chance to say or write anything.
     pub(crate) async fn kill(mut self) {
         self.process.kill().await.unwrap();

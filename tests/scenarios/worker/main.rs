@@ -53,7 +53,7 @@ async fn main() -> Result<(), BoxError> {
     let mut config = Config::new(&service);
     config.database_url = url;
     config.instance = Some(instance);
-    if ["ponder", "swallow"].contains(&role.as_str()) {
+    if ["book", "ponder", "swallow"].contains(&role.as_str()) {
         config.lease = Duration::from_secs(1);
     }
     config.poll_interval = Duration::from_millis(100);

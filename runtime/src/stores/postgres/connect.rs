@@ -27,7 +27,11 @@ impl Use {
         match self {
             // Plans adapt to the size that a table has now: the plan of a fresh, unanalysed table would be kept for
             // good, and is five times slower. A statement that takes this long has lost its server or its lock.
-            Self::Store => "SET plan_cache_mode = force_custom_plan; SET statement_timeout = '60s'; SET jit = off",
+            // And one whose process stands still between two statements must not hold up who takes over.
+            Self::Store => {
+                "SET plan_cache_mode = force_custom_plan; SET statement_timeout = '60s'; SET jit = off;
+                 SET idle_in_transaction_session_timeout = '5s'"
+            }
             // A handler's own timeout bounds its statements.
             Self::Handler => "SET plan_cache_mode = force_custom_plan",
             Self::Migration => "SET statement_timeout = 0",

@@ -65,7 +65,12 @@ impl OpenTransaction for PostgresTransaction {
     }
 
     async fn settle(&mut self, settlement: &Settlement, instance: &str) -> Result<bool> {
-        inbox::settle_one(&self.connection, settlement, instance).await
+        // From here on the claim is locked: a process that stands still must not hold up who takes over.
+        let hurry = self.connection.batch("SET LOCAL idle_in_transaction_session_timeout = '5s'");
+        let settle = inbox::settle_one(&self.connection, settlement, instance);
+        let (hurried, settled) = tokio::join!(hurry, settle);
+        hurried?;
+        settled
     }
 
     async fn commit(mut self: Box<Self>) -> Result<()> {
