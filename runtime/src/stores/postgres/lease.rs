@@ -68,10 +68,14 @@ impl InstanceStore for PostgresStore {
     }
 
     async fn remove_instance(&self, instance: &str, now: Timestamp) -> Result<()> {
-        let unit = Unit::on(&self.pool).await?;
-        let connection = unit.connection()?;
-        try_join!(connection.begin(), remove(connection, instance, now))?;
-        unit.commit().await
+        let mut retries = Retries::new();
+        loop {
+            match remove(self, instance, now).await {
+                // It was giving up its leases itself at the same time, in another order.
+                Err(error) if retries.again(&error).await => {}
+                result => return result,
+            }
+        }
     }
 }
 
@@ -154,12 +158,14 @@ pub(super) async fn fence(connection: &AsyncPgConnection, instance: &str) -> Que
     Ok(())
 }
 
-async fn remove(connection: &AsyncPgConnection, instance: &str, now: Timestamp) -> QueryResult<()> {
+async fn remove(store: &PostgresStore, instance: &str, now: Timestamp) -> Result<()> {
+    let unit = Unit::on(&store.pool).await?;
+    let connection = unit.connection()?;
     let free = Statement::<()>::new("UPDATE lease SET instance_id = NULL, updated_at = $2 WHERE instance_id = $1")
         .bind::<Text, _>(instance)
         .bind::<UtcTimestamp, _>(now);
-    try_join!(fence(connection, instance), free.run(connection))?;
-    Ok(())
+    try_join!(connection.begin(), fence(connection, instance), free.run(connection))?;
+    unit.commit().await
 }
 
 /// Takes what is free, and reads all that the instance holds. An instance that is not registered, because it was
