@@ -24,6 +24,9 @@ pub use crate::{
     retry::Backoff,
 };
 
+#[cfg(feature = "failpoints")]
+pub use crate::failpoint::passed;
+
 type Identify = fn(&[u8]) -> Option<String>;
 
 /// What the library knows of an event's type.

@@ -13,6 +13,8 @@
 // The paths that the macros write, `::tracked_events::…`, also hold inside this crate.
 extern crate self as tracked_events;
 
+#[macro_use]
+mod failpoint;
 pub mod broker;
 pub mod brokers;
 mod cli;

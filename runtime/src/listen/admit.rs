@@ -31,6 +31,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_
 /// dropped: the partition's new owner gets its messages.
 pub(crate) async fn admit(group: &Arc<Group>, messages: Vec<IncomingMessage>) -> Result<Vec<Position>> {
     let _in_hand = group.taking_in(messages.len());
+    failpoint!("admit.delivered");
     let mut positions = Vec::new();
     let mut parts = vec![messages];
     while let Some(mut part) = parts.pop() {
@@ -119,7 +120,9 @@ impl Plan {
         let (began, mut pause) = (Instant::now(), PAUSES.0);
         loop {
             let (store, shared) = (Arc::clone(&group.parts.store), Arc::clone(&self.batch));
-            match run_to_the_end(async move { store.admit(shared).await }).await {
+            let written = run_to_the_end(async move { store.admit(shared).await }).await;
+            failpoint!("admit.unknown");
+            match written {
                 Err(error) if error.is_retryable() && !group.stopping.is_cancelled() => {
                     tracing::warn!(
                         error = chain(&error),

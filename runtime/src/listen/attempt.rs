@@ -72,7 +72,10 @@ async fn run_suspect(group: &Arc<Group>, runner: &Runner, in_flight: InFlight) -
     let alone = Arc::clone(&group.suspects).acquire_many_owned(share).await.ok();
     let (store, id, token) = (Arc::clone(&group.parts.store), in_flight.delivery.id, in_flight.delivery.token);
     match run_to_the_end(async move { store.mark_started(id, token).await }).await {
-        Ok(true) => run_now(group, runner, in_flight, alone).await,
+        Ok(true) => {
+            failpoint!("attempt.suspect_marked");
+            run_now(group, runner, in_flight, alone).await
+        }
         Ok(false) => {
             group.metrics.stale(1);
             group.report(Report::Settled(token));
@@ -108,6 +111,7 @@ async fn run_now(
         publisher: group.parts.publisher.clone(),
         states: Arc::clone(&group.parts.states),
     });
+    failpoint!("attempt.prepared");
     let started_at = group.parts.clock.now();
     runner.metrics.started();
     let run = Run { group, runner, context, origin: in_flight.origin, started_at, started: Instant::now() };

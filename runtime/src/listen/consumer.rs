@@ -137,12 +137,14 @@ impl Consumer {
         };
         match admitted {
             Ok(Ok(positions)) => {
+                failpoint!("admit.untold");
                 if let Err(error) = self.subscription.admitted(&positions).await {
                     tracing::warn!(
                         error = chain(&error),
                         "the broker was not told of admitted events; it will send them again"
                     );
                 }
+                failpoint!("admit.told");
             }
             Ok(Err(error)) if error.kind() == ErrorKind::StaleClaim => {
                 tracing::info!("a partition went to another instance while its events were being admitted");

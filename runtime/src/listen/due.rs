@@ -89,6 +89,7 @@ async fn turn(group: &Arc<Group>, sweep: &mut Sweep) -> Result<Duration> {
         let store = Arc::clone(&group.parts.store);
         let claimed = run_to_the_end(async move { store.claim_due(request).await }).await?;
         let count = u32::try_from(claimed.deliveries.len()).unwrap_or(u32::MAX);
+        failpoint!("due.claimed", if count > 0);
         group.reclaimed(claimed);
         if count < wanted {
             break;
@@ -155,7 +156,10 @@ async fn page_in(group: &Arc<Group>, runner: usize, key: i64) {
     }
     let store = Arc::clone(&group.parts.store);
     match run_to_the_end(async move { store.claim_held(request).await }).await {
-        Ok(claimed) => group.paged_in(runner, key, claimed, PAGE),
+        Ok(claimed) => {
+            failpoint!("due.held_claimed");
+            group.paged_in(runner, key, claimed, PAGE);
+        }
         Err(error) => {
             tracing::warn!(error = chain(&error), "held events of a key cannot be claimed now; trying again");
             tokio::time::sleep(Duration::from_millis(50)).await;

@@ -177,7 +177,9 @@ async fn write_batch(group: &Group, batch: &Arc<SettleBatch>) -> Result<Vec<LogI
     let mut pause = PAUSES.0;
     loop {
         let (store, shared) = (Arc::clone(&group.parts.store), Arc::clone(batch));
-        match run_to_the_end(async move { store.settle(shared).await }).await {
+        let written = run_to_the_end(async move { store.settle(shared).await }).await;
+        failpoint!("settle.unknown");
+        match written {
             Err(error) if error.is_retryable() => {
                 tracing::warn!(
                     error = chain(&error),
@@ -235,9 +237,11 @@ impl Wakes {
 
     fn wake(&self, group: &Group) {
         if self.due {
+            failpoint!("settle.retry_parked");
             group.due.notify_one();
         }
         if self.relay {
+            failpoint!("settle.dead_lettered");
             nudge::staged();
         }
     }

@@ -112,7 +112,9 @@ impl PublisherTransaction {
         let inner = &self.publisher.0;
         let staged = staged(events.events(), &PublishOptions::DEFAULT, &inner.service, inner.clock.now())?;
         let store = Arc::clone(&inner.store);
-        store.stage(&mut self.open.tx(), &staged).await
+        store.stage(&mut self.open.tx(), &staged).await?;
+        failpoint!("publish.staged");
+        Ok(())
     }
 
     /// Commits, and wakes the relay.
@@ -121,6 +123,7 @@ impl PublisherTransaction {
     /// When the commit failed; then nothing is published.
     pub async fn commit(self) -> Result<()> {
         self.open.commit().await?;
+        failpoint!("publish.committed");
         nudge::staged();
         Ok(())
     }

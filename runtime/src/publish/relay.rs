@@ -147,6 +147,7 @@ impl Relay {
         let published =
             run_to_the_end(async move { store.publish_embedded(&leases, batch, partitions, now).await }).await?;
         if published > 0 {
+            failpoint!("relay.unknown");
             self.metrics.published(usize::try_from(published).unwrap_or(usize::MAX));
             self.published.send_modify(|count| *count = count.wrapping_add(1));
         }

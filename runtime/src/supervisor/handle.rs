@@ -187,6 +187,7 @@ impl Handle {
             group.stopping.cancel();
         }
         let handlers_ended = tokio::time::timeout(self.0.config.drain_timeout, self.handlers_end()).await;
+        failpoint!("drain.handlers_ended");
         self.0.stopping.cancel();
         if handlers_ended.is_err() {
             return Err(Error::new(

@@ -50,6 +50,7 @@ impl Instance {
         let dead_letters = Arc::new(dead_letters);
         let instance = Self { id, store, clock, lease, dead_letters, fenced: CancellationToken::new() };
         if let Some(replaced) = replaced {
+            failpoint!("takeover.registered");
             instance.take_over(&replaced).await?;
         }
         Ok(instance)
@@ -94,7 +95,9 @@ impl Instance {
         let rescued = run_to_the_end(async move {
             let request = RescueRequest { instance: dead.clone(), max_abandoned: MAX_ABANDONED, dead_letters, now };
             let rescued = store.rescue(request).await?;
+            failpoint!("takeover.rescued");
             store.remove_instance(&dead, now).await?;
+            failpoint!("takeover.freed");
             Ok(rescued)
         })
         .await?;

@@ -72,6 +72,7 @@ impl Run<'_> {
                 return end;
             }
         }
+        failpoint!("attempt.succeeded");
         let left = limit.saturating_sub(self.started.elapsed());
         match timeout(left, open.settle(&self.success(), &self.group.parts.instance)).await {
             Err(_) => return End::TimedOut("processing_timeout", limit),
@@ -82,8 +83,11 @@ impl Run<'_> {
             }
             Ok(Ok(true)) => {}
         }
+        failpoint!("attempt.settled");
         let left = limit.saturating_sub(self.started.elapsed());
-        match timeout(left, run_to_the_end(open.commit())).await {
+        let committed = timeout(left, run_to_the_end(open.commit())).await;
+        failpoint!("attempt.unknown");
+        match committed {
             Ok(Ok(())) => End::Committed,
             Ok(Err(error)) => self.after_commit(End::Failed(error.into())).await,
             Err(_) => self.after_commit(End::TimedOut("processing_timeout", limit)).await,

@@ -80,6 +80,7 @@ async fn attempt(
         unit.rollback().await?;
         return Ok(None);
     }
+    failpoint!("admit.written");
     unit.commit().await?;
     if entries.iter().any(|entry| entry.is_unwanted()) {
         store.unwanted.note(&batch.group);

@@ -67,6 +67,7 @@ async fn attempt(store: &PostgresStore, request: &RescueRequest) -> Result<u32> 
         queue::give_back(connection, &back),
         outbox::stage(connection, &letters),
     )?;
+    failpoint!("takeover.written");
     unit.commit().await?;
     Ok(u32::try_from(lost.len()).unwrap_or(u32::MAX))
 }

@@ -71,6 +71,7 @@ async fn attempt(store: &PostgresStore, batch: &SettleBatch, settlements: &[&Set
         finish(connection, &batch.instance, &batch.finished),
     )?;
     if applied {
+        failpoint!("settle.written");
         unit.commit().await?;
     } else {
         unit.rollback().await?;
@@ -271,5 +272,7 @@ async fn stage(connection: &AsyncPgConnection, letters: &[&StagedEvent]) -> Quer
     if letters.is_empty() {
         return Ok(());
     }
-    super::super::outbox::stage(connection, letters).await
+    super::super::outbox::stage(connection, letters).await?;
+    failpoint!("settle.letter_staged");
+    Ok(())
 }

@@ -55,6 +55,7 @@ async fn attempt(store: &PostgresStore, leases: &[Lease], limit: u32, partitions
     let mut places = Places::of(&due, &counts);
     places.lock(connection).await?;
     let published = places.fill(connection, &due, now).await?;
+    failpoint!("relay.placed");
     unit.commit().await?;
     // Only now is it certain that the topics are there.
     store.topics.note(counts);

@@ -77,6 +77,7 @@ async fn attempt_inbox(store: &PostgresStore, act: &OperatorAct) -> Result<Vec<L
             )?;
         }
     }
+    failpoint!("redrive.written");
     unit.commit().await?;
     Ok(ids)
 }

@@ -48,6 +48,7 @@ pub(super) fn admit(
         let (instance, group) = (&batch.instance, &batch.group);
         insert_claim(admitting.connection, &NewClaim { token, instance, group, range, now: batch.now })?;
     }
+    failpoint!("admit.written");
     Ok(Admitted { token, outcomes })
 }
 

@@ -37,6 +37,7 @@ pub(super) fn rescue(connection: &mut SqliteConnection, request: &RescueRequest)
         }
         execute!(connection, "DELETE FROM claim WHERE token = ?1", BigInt = token)?;
     }
+    failpoint!("takeover.written");
     Ok(rescued)
 }
 

@@ -36,6 +36,7 @@ pub(super) fn settle(connection: &mut SqliteConnection, batch: &SettleBatch) -> 
             Text = batch.instance.as_str()
         )?;
     }
+    failpoint!("settle.written");
     Ok(stale)
 }
 

@@ -37,6 +37,7 @@ pub(super) fn publish(
         published += u32::from(topics.append(connection, row)?);
     }
     topics.save(connection)?;
+    failpoint!("relay.placed", if published > 0);
     Ok(published)
 }
 

@@ -30,6 +30,7 @@ pub(super) fn on_consumed(connection: &mut SqliteConnection, act: &OperatorAct) 
         record(connection, act, &Target { table: "event_consumption_log", id, event_id, from, to })?;
         changed.push(id);
     }
+    failpoint!("redrive.written");
     Ok(changed)
 }
 
