@@ -94,7 +94,7 @@ async fn ten_thousand_waiting_retries_hold_no_worker_and_hardly_any_memory(db: D
 async fn a_process_that_stood_still_beyond_its_lease_changes_nothing(db: Database) {
     db.script("CREATE TABLE effect (event_id TEXT NOT NULL)").await;
     let publisher = publisher(&db).await;
-    let stopped = Worker::start(&db, "book", "one").await;
+    let stopped = Worker::start(&db, "book_on_a_short_lease", "one").await;
     for part in 0..10 {
         let part: Vec<_> = (0..100).map(|number| Note::new(format!("{part}-{number}"))).collect();
         publisher.publisher().publish_with(&part, &PublishOptions::DEFAULT).await.unwrap();
@@ -104,7 +104,7 @@ async fn a_process_that_stood_still_beyond_its_lease_changes_nothing(db: Databas
     let before = db.count("effect").await;
     assert!(before < 1_000, "it was stopped while it worked");
 
-    let other = Worker::start(&db, "book", "two").await;
+    let other = Worker::start(&db, "book_on_a_short_lease", "two").await;
     db.until_count("event_consumption_log WHERE status = 'PROCESSED'", 1_000).await;
     stopped.go_on().await;
     stopped.drain().await;

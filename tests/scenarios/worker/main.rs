@@ -53,13 +53,16 @@ async fn main() -> Result<(), BoxError> {
     let mut config = Config::new(&service);
     config.database_url = url;
     config.instance = Some(instance);
-    if ["book", "ponder", "swallow"].contains(&role.as_str()) {
-        config.lease = Duration::from_secs(1);
+    // Short enough to wait for, and long enough for a machine that is busy.
+    match role.as_str() {
+        "book_on_a_short_lease" => config.lease = Duration::from_secs(4),
+        "ponder" | "swallow" => config.lease = Duration::from_secs(1),
+        _ => {}
     }
     config.poll_interval = Duration::from_millis(100);
     config.max_connections = 4;
     match role.as_str() {
-        "book" => until_told(&start(config, listeners![book]).await?).await,
+        "book" | "book_on_a_short_lease" => until_told(&start(config, listeners![book]).await?).await,
         "ponder" => until_told(&start(config, listeners![ponder]).await?).await,
         "swallow" => until_told(&start(config, listeners![swallow]).await?).await,
         "remember" => memory::measure(config).await,
