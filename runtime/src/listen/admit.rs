@@ -6,7 +6,7 @@
 //! that it refuses stands alone, and that one is kept as INVALID.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, hash_map::Entry},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -74,7 +74,7 @@ impl Plan {
     fn of(group: &Arc<Group>, messages: &[IncomingMessage]) -> Self {
         let mut arrivals = Vec::with_capacity(messages.len());
         let mut runners = Vec::with_capacity(messages.len());
-        let mut parked = HashSet::new();
+        let mut first_of_key = HashMap::new();
         for message in messages {
             let (arrival, wanting) = arrival(group, message);
             if wanting.is_empty() {
@@ -83,7 +83,7 @@ impl Plan {
                 continue;
             }
             for runner in wanting {
-                arrivals.push(placed(group, runner, arrival.clone(), &mut parked));
+                arrivals.push(placed(group, runner, arrival.clone(), &mut first_of_key));
                 runners.push(Some(runner));
             }
         }
@@ -188,8 +188,14 @@ fn arrival(group: &Group, message: &IncomingMessage) -> (Arrival, Vec<usize>) {
     (arrival, wanting)
 }
 
-/// Decides whether an arrival may run, unless it turns out to be a duplicate.
-fn placed(group: &Group, runner: usize, mut arrival: Arrival, parked: &mut HashSet<(usize, i64)>) -> Arrival {
+/// Decides whether an arrival may run, unless it turns out to be a duplicate. The first of a key in a batch decides for
+/// those behind it, whatever ends meanwhile: one that ran and one that waits could be taken up in either order.
+fn placed(
+    group: &Group,
+    runner: usize,
+    mut arrival: Arrival,
+    first_of_key: &mut HashMap<(usize, i64), Placement>,
+) -> Arrival {
     let at = &group.runners[runner];
     arrival.listener.clone_from(&at.listener.name);
     arrival.max_retries = at.listener.options.retries;
@@ -200,12 +206,19 @@ fn placed(group: &Group, runner: usize, mut arrival: Arrival, parked: &mut HashS
     arrival.placement = match arrival.key_hash {
         None if may_run => Placement::Run,
         None => Placement::Wait,
-        Some(key) if lanes.is_parked(key) || parked.contains(&(runner, key)) => Placement::Hold,
-        Some(_) if may_run => Placement::Run,
-        Some(key) => {
-            parked.insert((runner, key));
-            if lanes.is_free(key) { Placement::Wait } else { Placement::Hold }
-        }
+        Some(key) => match first_of_key.entry((runner, key)) {
+            Entry::Occupied(first) if *first.get() == Placement::Run => Placement::Run,
+            Entry::Occupied(_) => Placement::Hold,
+            Entry::Vacant(first) => {
+                let placement = match (lanes.is_parked(key), may_run) {
+                    (true, _) => Placement::Hold,
+                    (false, true) => Placement::Run,
+                    (false, false) if lanes.is_free(key) => Placement::Wait,
+                    (false, false) => Placement::Hold,
+                };
+                first.insert(placement).clone()
+            }
+        },
     };
     arrival
 }

@@ -186,7 +186,7 @@ impl World {
     }
 
     fn place(&mut self) -> Told {
-        let mut parked = HashSet::new();
+        let mut first_of_key = HashMap::new();
         let count = 1 + self.chance.below(4);
         let first = i64::try_from(self.rows.len()).unwrap() + 1;
         let batch = (first..)
@@ -194,24 +194,33 @@ impl World {
             .map(|id| {
                 let key = Some(self.chance.below(KEYS + 1)).filter(|key| *key < KEYS);
                 let key = key.map(|key| i64::try_from(key).unwrap());
-                (id, key, self.placed(key, &mut parked))
+                // Handlers end while a batch is looked through.
+                if self.chance.below(4) == 0 {
+                    self.finish();
+                    self.take();
+                }
+                (id, key, self.placed(key, &mut first_of_key))
             })
             .collect();
         Told::Placed(batch)
     }
 
     /// As an arrival is placed at its admission.
-    fn placed(&self, key: Option<i64>, parked: &mut HashSet<i64>) -> Placement {
+    fn placed(&self, key: Option<i64>, first_of_key: &mut HashMap<i64, Placement>) -> Placement {
         let may_run = self.lanes.has_room();
         match key {
             None if may_run => Placement::Run,
             None => Placement::Wait,
-            Some(key) if self.lanes.is_parked(key) || parked.contains(&key) => Placement::Hold,
-            Some(_) if may_run => Placement::Run,
-            Some(key) => {
-                parked.insert(key);
-                if self.lanes.is_free(key) { Placement::Wait } else { Placement::Hold }
-            }
+            Some(key) => match first_of_key.entry(key) {
+                Entry::Occupied(first) if *first.get() == Placement::Run => Placement::Run,
+                Entry::Occupied(_) => Placement::Hold,
+                Entry::Vacant(first) => *first.insert(match (self.lanes.is_parked(key), may_run) {
+                    (true, _) => Placement::Hold,
+                    (false, true) => Placement::Run,
+                    (false, false) if self.lanes.is_free(key) => Placement::Wait,
+                    (false, false) => Placement::Hold,
+                }),
+            },
         }
     }
 
