@@ -50,7 +50,7 @@ async fn an_outage_is_transient_and_leaves_nothing_behind() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_for_now_is_transient_when_it_stays() {
     let cluster = Cluster::with_topic("orders", 1);
-    let producer = cluster.producer("delivery.timeout.ms=3000&retry.backoff.max.ms=100");
+    let producer = cluster.producer("delivery.timeout.ms=1000&retry.backoff.max.ms=100");
     let errors = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS; 1_000];
     cluster.mock.request_errors(RDKafkaApiKey::Produce, &errors);
     let batch = ["a", "a", "b"].map(|key| message("orders", Some(key), key, b"{}".to_vec()));

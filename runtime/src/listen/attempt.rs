@@ -81,17 +81,24 @@ async fn run_suspect(group: &Arc<Group>, runner: &Runner, in_flight: InFlight) -
             group.report(Report::Settled(token));
             HeadEnd::Done
         }
-        Err(error) => run_later(group, runner, in_flight, &error),
+        Err(error) => run_later(group, runner, in_flight, alone, &error),
     }
 }
 
 /// The database is away, or busy: the handler was not run, and that costs no attempt.
-fn run_later(group: &Group, runner: &Runner, in_flight: InFlight, error: &Error) -> HeadEnd {
+fn run_later(
+    group: &Group,
+    runner: &Runner,
+    in_flight: InFlight,
+    alone: Option<OwnedSemaphorePermit>,
+    error: &Error,
+) -> HeadEnd {
     let (event_id, listener) = (&in_flight.delivery.envelope.event_id, &in_flight.delivery.listener);
     tracing::warn!(event_id, listener, error = chain(error), "the handler waits for the database");
     runner.metrics.postponed();
     let due_at = group.parts.clock.now() + group.parts.poll_interval;
-    group.give_back(in_flight.delivery, in_flight.origin, Disposition::Release { due_at });
+    let settlement = group.settlement(&in_flight.delivery, in_flight.origin, Disposition::Release { due_at });
+    group.report(Report::Settle { settlement: Box::new(settlement), held: None, alone });
     HeadEnd::Parked
 }
 
@@ -103,7 +110,7 @@ async fn run_now(
 ) -> HeadEnd {
     let prepared = match Prepared::begin(group, &runner.listener).await {
         Ok(prepared) => prepared,
-        Err(error) => return run_later(group, runner, in_flight, &error),
+        Err(error) => return run_later(group, runner, in_flight, alone, &error),
     };
     let context = Arc::new(EventContext {
         delivery: in_flight.delivery,

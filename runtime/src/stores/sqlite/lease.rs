@@ -1,6 +1,6 @@
 //! Instances, their beats, and what each of them owns.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use diesel::{
@@ -29,20 +29,20 @@ impl InstanceStore for SqliteStore {
 
     async fn register(&self, instance: NewInstance) -> Result<Option<String>> {
         // Before its row can be seen: an instance without a file is taken to have ended.
-        self.presence.enter(&instance.id)?;
+        self.presence.enter(&instance.id, instance.started_at)?;
         let id = instance.id.clone();
         let registered = self.write(move |connection| register(connection, &instance)).await;
         registered.inspect_err(|_| self.presence.leave(&id))
     }
 
-    async fn beat(&self, instance: &str, _now: Timestamp) -> Result<bool> {
+    async fn beat(&self, instance: &str, now: Timestamp) -> Result<bool> {
         let (presence, instance) = (self.presence.clone(), instance.to_owned());
         self.read(move |connection| {
             let found =
                 first!(connection, "SELECT 1 FROM instance WHERE id = ?1" => Integer, Text = instance.as_str())?;
             let stands = found == Some(1);
             if stands {
-                presence.beat(&instance)?;
+                presence.beat(&instance, now)?;
             }
             Ok(stands)
         })
@@ -229,8 +229,8 @@ impl InstanceRow {
     /// With what is known of its process.
     fn seen(self, presence: &Presence) -> InstanceBeat {
         let (beat, at, is_gone) = match presence.look(&self.id) {
-            Seen::Beating(beat, at) => (beat, at.and_then(timestamp), false),
-            Seen::Gone => (self.beat, None, true),
+            Seen::Beating(beat, at) => (beat, at, false),
+            Seen::Gone => (self.beat, self.last_beat_at, true),
         };
         InstanceBeat {
             id: self.id,
@@ -240,12 +240,7 @@ impl InstanceRow {
             beat,
             is_gone,
             started_at: self.started_at,
-            last_beat_at: at.unwrap_or(self.last_beat_at),
+            last_beat_at: at,
         }
     }
-}
-
-fn timestamp(at: SystemTime) -> Option<Timestamp> {
-    let micros = at.duration_since(UNIX_EPOCH).ok()?.as_micros();
-    Some(Timestamp::from_micros(i64::try_from(micros).ok()?))
 }

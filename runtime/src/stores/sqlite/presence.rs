@@ -10,10 +10,12 @@ use std::{
     io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::SystemTime,
 };
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::{
+    clock::Timestamp,
+    error::{Error, ErrorKind, Result},
+};
 
 /// The files of the instances on a database.
 #[derive(Clone)]
@@ -26,13 +28,14 @@ pub(super) struct Presence {
 struct Own {
     file: File,
     beat: i64,
+    at: Timestamp,
 }
 
 /// What the file of an instance says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Seen {
     /// Its process lives, and has counted so many beats, the last one at this time.
-    Beating(i64, Option<SystemTime>),
+    Beating(i64, Timestamp),
     /// Its process has ended.
     Gone,
 }
@@ -49,9 +52,9 @@ impl Presence {
     ///
     /// # Errors
     /// When its file cannot be written or locked.
-    pub(super) fn enter(&self, id: &str) -> Result<()> {
+    pub(super) fn enter(&self, id: &str, now: Timestamp) -> Result<()> {
         self.own().remove(id);
-        let entered = self.try_enter(id).map_err(|error| {
+        let entered = self.try_enter(id, now).map_err(|error| {
             let directory = self.directory.display();
             let message = format!("the folder `{directory}`, where instances are known by, cannot be written");
             Error::new(ErrorKind::StoreUnavailable, message).caused_by(error)
@@ -60,23 +63,24 @@ impl Presence {
         Ok(())
     }
 
-    fn try_enter(&self, id: &str) -> io::Result<Own> {
+    fn try_enter(&self, id: &str, now: Timestamp) -> io::Result<Own> {
         fs::create_dir_all(&self.directory)?;
-        let mut file = OpenOptions::new().create(true).truncate(false).write(true).open(self.file(id))?;
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(self.file(id))?;
         file.try_lock()?;
-        write(&mut file, 0)?;
-        Ok(Own { file, beat: 0 })
+        let mut own = Own { file, beat: 0, at: now };
+        own.write()?;
+        Ok(own)
     }
 
     /// Counts a beat of an instance of this process.
     ///
     /// # Errors
     /// When its file cannot be written.
-    pub(super) fn beat(&self, id: &str) -> Result<()> {
+    pub(super) fn beat(&self, id: &str, now: Timestamp) -> Result<()> {
         let mut all = self.own();
         let Some(own) = all.get_mut(id) else { return Ok(()) };
-        own.beat += 1;
-        write(&mut own.file, own.beat).map_err(|error| {
+        (own.beat, own.at) = (own.beat + 1, now);
+        own.write().map_err(|error| {
             Error::new(ErrorKind::StoreUnavailable, format!("the beat of instance `{id}` cannot be written"))
                 .caused_by(error)
         })
@@ -85,12 +89,12 @@ impl Presence {
     /// Looks for an instance. One whose file cannot be read is taken to live: a lease of silence ends it all the same.
     pub(super) fn look(&self, id: &str) -> Seen {
         if let Some(own) = self.own().get(id) {
-            return Seen::Beating(own.beat, modified(&own.file));
+            return Seen::Beating(own.beat, own.at);
         }
         match self.try_look(id) {
             Ok(seen) => seen,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Seen::Gone,
-            Err(_) => Seen::Beating(0, None),
+            Err(_) => Seen::Beating(0, Timestamp::from_micros(0)),
         }
     }
 
@@ -99,9 +103,10 @@ impl Presence {
         match file.try_lock_shared() {
             Ok(()) => Ok(Seen::Gone),
             Err(TryLockError::WouldBlock) => {
-                let mut beat = [0; 8];
+                let (mut beat, mut at) = ([0; 8], [0; 8]);
                 file.read_exact(&mut beat)?;
-                Ok(Seen::Beating(i64::from_le_bytes(beat), modified(&file)))
+                file.read_exact(&mut at)?;
+                Ok(Seen::Beating(i64::from_le_bytes(beat), Timestamp::from_micros(i64::from_le_bytes(at))))
             }
             Err(TryLockError::Error(error)) => Err(error),
         }
@@ -123,13 +128,14 @@ impl Presence {
     }
 }
 
-fn modified(file: &File) -> Option<SystemTime> {
-    file.metadata().ok()?.modified().ok()
-}
-
-fn write(file: &mut File, beat: i64) -> io::Result<()> {
-    file.seek(SeekFrom::Start(0))?;
-    file.write_all(&beat.to_le_bytes())
+impl Own {
+    fn write(&mut self) -> io::Result<()> {
+        let mut content = [0; 16];
+        content[..8].copy_from_slice(&self.beat.to_le_bytes());
+        content[8..].copy_from_slice(&self.at.as_micros().to_le_bytes());
+        self.file.seek(SeekFrom::Start(0))?;
+        self.file.write_all(&content)
+    }
 }
 
 #[cfg(test)]
@@ -142,11 +148,12 @@ mod tests {
         let database = directory.path().join("some.db");
         let (ours, theirs) = (Presence::beside(&database), Presence::beside(&database));
         assert_eq!(ours.look("one"), Seen::Gone);
-        theirs.enter("one").unwrap();
-        assert!(matches!(ours.look("one"), Seen::Beating(0, Some(_))));
-        theirs.beat("one").unwrap();
-        assert!(matches!(ours.look("one"), Seen::Beating(1, Some(_))));
-        assert!(matches!(theirs.look("one"), Seen::Beating(1, Some(_))));
+        let at = Timestamp::from_micros;
+        theirs.enter("one", at(7)).unwrap();
+        assert_eq!(ours.look("one"), Seen::Beating(0, at(7)));
+        theirs.beat("one", at(8)).unwrap();
+        assert_eq!(ours.look("one"), Seen::Beating(1, at(8)));
+        assert_eq!(theirs.look("one"), Seen::Beating(1, at(8)));
         drop(theirs);
         assert_eq!(ours.look("one"), Seen::Gone);
     }
