@@ -100,8 +100,12 @@ CREATE TABLE idempotency_key (
     checksum       INTEGER NOT NULL,
     processed_at   TEXT    NOT NULL,
     consumption_id INTEGER NOT NULL,
-    PRIMARY KEY (consumer_group, handler_name, event_id, replay_id)
+    -- What tells most at the first comparison comes first.
+    PRIMARY KEY (event_id, consumer_group, handler_name, replay_id)
 ) STRICT, WITHOUT ROWID;
+
+-- Events that no listener wanted: there are few of them, or none.
+CREATE INDEX idx_key_unwanted ON idempotency_key (consumer_group) WHERE handler_name = '';
 
 -- Who did what to which record, when and why.
 CREATE TABLE operator_action (

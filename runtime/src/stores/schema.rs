@@ -163,7 +163,7 @@ diesel::table! {
     use diesel::sql_types::*;
     use super::UtcTimestamp;
 
-    idempotency_key (consumer_group, handler_name, event_id, replay_id) {
+    idempotency_key (event_id, consumer_group, handler_name, replay_id) {
         consumer_group -> Text,
         handler_name -> Text,
         event_id -> Text,
