@@ -6,12 +6,16 @@
 //! that it refuses stands alone, and that one is kept as INVALID.
 
 use std::{
-    collections::{HashMap, HashSet, hash_map::Entry},
+    collections::{HashMap, HashSet},
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use super::Group;
+use super::{
+    Group,
+    group::Runner,
+    lanes::{Place, Placing},
+};
 use crate::{
     broker::{IncomingMessage, Position},
     clock::Timestamp,
@@ -71,10 +75,10 @@ struct Plan {
 }
 
 impl Plan {
-    fn of(group: &Arc<Group>, messages: &[IncomingMessage]) -> Self {
+    fn of(group: &Group, messages: &[IncomingMessage]) -> Self {
+        let mut placing: Vec<_> = group.runners.iter().map(|_| Placing::default()).collect();
         let mut arrivals = Vec::with_capacity(messages.len());
         let mut runners = Vec::with_capacity(messages.len());
-        let mut first_of_key = HashMap::new();
         for message in messages {
             let (arrival, wanting) = arrival(group, message);
             if wanting.is_empty() {
@@ -83,7 +87,7 @@ impl Plan {
                 continue;
             }
             for runner in wanting {
-                arrivals.push(placed(group, runner, arrival.clone(), &mut first_of_key));
+                arrivals.push(placed(&group.runners[runner], arrival.clone(), &mut placing[runner]));
                 runners.push(Some(runner));
             }
         }
@@ -188,37 +192,17 @@ fn arrival(group: &Group, message: &IncomingMessage) -> (Arrival, Vec<usize>) {
     (arrival, wanting)
 }
 
-/// Decides whether an arrival may run, unless it turns out to be a duplicate. The first of a key in a batch decides for
-/// those behind it, whatever ends meanwhile: one that ran and one that waits could be taken up in either order.
-fn placed(
-    group: &Group,
-    runner: usize,
-    mut arrival: Arrival,
-    first_of_key: &mut HashMap<(usize, i64), Placement>,
-) -> Arrival {
-    let at = &group.runners[runner];
-    arrival.listener.clone_from(&at.listener.name);
-    arrival.max_retries = at.listener.options.retries;
-    let open = at.is_open();
-    let lanes = at.lanes();
+/// The arrival as this listener's, placed unless it turns out to be a duplicate.
+fn placed(runner: &Runner, mut arrival: Arrival, placing: &mut Placing) -> Arrival {
+    arrival.listener.clone_from(&runner.listener.name);
+    arrival.max_retries = runner.listener.options.retries;
+    let is_open = runner.is_open();
+    let lanes = runner.lanes();
     arrival.key_hash = lanes.key_of(arrival.envelope.key_hash());
-    let may_run = open && lanes.has_room();
-    arrival.placement = match arrival.key_hash {
-        None if may_run => Placement::Run,
-        None => Placement::Wait,
-        Some(key) => match first_of_key.entry((runner, key)) {
-            Entry::Occupied(first) if *first.get() == Placement::Run => Placement::Run,
-            Entry::Occupied(_) => Placement::Hold,
-            Entry::Vacant(first) => {
-                let placement = match (lanes.is_parked(key), may_run) {
-                    (true, _) => Placement::Hold,
-                    (false, true) => Placement::Run,
-                    (false, false) if lanes.is_free(key) => Placement::Wait,
-                    (false, false) => Placement::Hold,
-                };
-                first.insert(placement).clone()
-            }
-        },
+    arrival.placement = match placing.place(&lanes, arrival.key_hash, is_open) {
+        Place::Run => Placement::Run,
+        Place::Wait => Placement::Wait,
+        Place::Hold => Placement::Hold,
     };
     arrival
 }

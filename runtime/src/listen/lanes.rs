@@ -14,6 +14,16 @@ use std::collections::{HashMap, VecDeque, hash_map::Entry};
 
 use super::{ListenerOptions, Order};
 
+mod lane;
+mod place;
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod tests;
+
+use self::lane::{Head, Lane};
+pub(crate) use self::place::{Place, Placing};
+
 /// A delivery, as far as lanes look at it.
 pub(crate) trait Laned {
     /// The key, when order matters.
@@ -80,53 +90,6 @@ struct Limits {
 /// However small the events, a listener keeps no more than this many bytes of payload waiting.
 const QUEUE_BYTES: usize = 32 << 20;
 
-#[derive(Debug)]
-struct Lane<T> {
-    head: Head,
-    behind: VecDeque<T>,
-    /// Rows in the database that wait for the head and for what is behind it in memory.
-    held: u32,
-    /// Those given back, whose return to the database is not written yet.
-    returning: u32,
-    /// The head was looked for in the database and not found.
-    missing: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Head {
-    /// Ready or running here.
-    Memory,
-    /// In the database: it will be claimed when it is due.
-    Database,
-    /// Nothing: held rows are being claimed.
-    Paging,
-    /// Nothing: held rows are to be claimed once every row given back is among them.
-    Returning,
-}
-
-impl<T> Lane<T> {
-    fn new(head: Head) -> Self {
-        Self { head, behind: VecDeque::new(), held: 0, returning: 0, missing: false }
-    }
-
-    /// Whether an arrival may queue up behind the head: no row of the key waits in the database.
-    fn is_in_memory(&self) -> bool {
-        self.head == Head::Memory && self.held == 0 && self.returning == 0
-    }
-
-    /// The head is gone, and nothing is behind it in memory: what is held comes next, the earliest first.
-    fn page_in(&mut self, key: i64) -> Upshot<T> {
-        if self.returning > 0 {
-            self.head = Head::Returning;
-            return Upshot::Nothing;
-        }
-        self.head = Head::Paging;
-        // What is told of from now on may come too late for this page.
-        self.held = 0;
-        Upshot::PageIn(key)
-    }
-}
-
 impl<T: Laned> Lanes<T> {
     pub(crate) fn new(options: &ListenerOptions) -> Self {
         let concurrency = usize::try_from(options.concurrency).unwrap_or(usize::MAX).max(1);
@@ -165,16 +128,6 @@ impl<T: Laned> Lanes<T> {
             return 0;
         }
         (self.limits.reclaimed_share * 2).saturating_sub(self.reclaimed.len() + self.running_reclaimed)
-    }
-
-    /// Whether an arrival of this key has to wait for rows in the database.
-    pub(crate) fn is_parked(&self, key: i64) -> bool {
-        self.keys.get(&key).is_some_and(|lane| !lane.is_in_memory())
-    }
-
-    /// Whether nothing of this key is known.
-    pub(crate) fn is_free(&self, key: i64) -> bool {
-        !self.keys.contains_key(&key)
     }
 
     /// A delivery that was just admitted and claimed.
@@ -423,8 +376,3 @@ impl<T: Laned> Lanes<T> {
         }
     }
 }
-
-#[cfg(test)]
-mod simulation;
-#[cfg(test)]
-mod tests;

@@ -72,18 +72,11 @@ enum State {
     Done,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Placement {
-    Run,
-    Wait,
-    Hold,
-}
-
 /// A task's second step, when the first is done.
 #[derive(Debug)]
 enum Told {
-    Placed(Vec<(i64, Option<i64>, Placement)>),
-    Admitted(Vec<(i64, Option<i64>, Placement)>),
+    Placed(Vec<(i64, Option<i64>, Place)>),
+    Admitted(Vec<(i64, Option<i64>, Place)>),
     Claimed(Vec<Item>),
     Paged(i64, Vec<Item>),
     Swept(Vec<(i64, u32, u32)>),
@@ -154,13 +147,13 @@ impl World {
                 self.tasks.consumer = Some(Told::Admitted(batch));
             }
             Some(Told::Admitted(batch)) => {
-                for (id, key, placement) in batch {
-                    match (placement, key) {
-                        (Placement::Run, _) => {
+                for (id, key, place) in batch {
+                    match (place, key) {
+                        (Place::Run, _) => {
                             let upshot = self.lanes.offer(Item { id, key, origin: Origin::Fresh });
                             self.follow_up(upshot);
                         }
-                        (Placement::Hold, Some(key)) => {
+                        (Place::Hold, Some(key)) => {
                             let upshot = self.lanes.held(key);
                             self.follow_up(upshot);
                         }
@@ -174,19 +167,19 @@ impl World {
         }
     }
 
-    fn admit(&mut self, batch: &[(i64, Option<i64>, Placement)]) {
-        for (id, key, placement) in batch {
-            let state = match placement {
-                Placement::Run => State::Admitted,
-                Placement::Wait => State::Waiting(self.now),
-                Placement::Hold => State::Held,
+    fn admit(&mut self, batch: &[(i64, Option<i64>, Place)]) {
+        for (id, key, place) in batch {
+            let state = match place {
+                Place::Run => State::Admitted,
+                Place::Wait => State::Waiting(self.now),
+                Place::Hold => State::Held,
             };
             self.rows.insert(*id, (*key, state));
         }
     }
 
     fn place(&mut self) -> Told {
-        let mut first_of_key = HashMap::new();
+        let mut placing = Placing::default();
         let count = 1 + self.chance.below(4);
         let first = i64::try_from(self.rows.len()).unwrap() + 1;
         let batch = (first..)
@@ -199,29 +192,10 @@ impl World {
                     self.finish();
                     self.take();
                 }
-                (id, key, self.placed(key, &mut first_of_key))
+                (id, key, placing.place(&self.lanes, key, true))
             })
             .collect();
         Told::Placed(batch)
-    }
-
-    /// As an arrival is placed at its admission.
-    fn placed(&self, key: Option<i64>, first_of_key: &mut HashMap<i64, Placement>) -> Placement {
-        let may_run = self.lanes.has_room();
-        match key {
-            None if may_run => Placement::Run,
-            None => Placement::Wait,
-            Some(key) => match first_of_key.entry(key) {
-                Entry::Occupied(first) if *first.get() == Placement::Run => Placement::Run,
-                Entry::Occupied(_) => Placement::Hold,
-                Entry::Vacant(first) => *first.insert(match (self.lanes.is_parked(key), may_run) {
-                    (true, _) => Placement::Hold,
-                    (false, true) => Placement::Run,
-                    (false, false) if self.lanes.is_free(key) => Placement::Wait,
-                    (false, false) => Placement::Hold,
-                }),
-            },
-        }
     }
 
     /// The settler: writes what was reported; then tells the lanes what is held.

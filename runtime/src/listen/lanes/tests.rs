@@ -53,7 +53,7 @@ fn a_failed_head_sends_its_followers_back_and_holds_the_next() {
     let upshot = lanes.finish(Origin::Fresh, Some(7), HeadEnd::Parked);
     assert_eq!(upshot, Upshot::GiveBack(vec![fresh(2, Some(7))]));
     lanes.returned(7);
-    assert!(lanes.is_parked(7));
+    assert_eq!(Placing::default().place(&lanes, Some(7), true), Place::Hold);
     assert_eq!(lanes.offer(fresh(3, Some(7))), Upshot::GiveBack(vec![fresh(3, Some(7))]));
     lanes.returned(7);
 
@@ -65,7 +65,7 @@ fn a_failed_head_sends_its_followers_back_and_holds_the_next() {
     lanes.finish(Origin::Reclaimed, Some(7), HeadEnd::Done);
     assert_eq!(taken(&mut lanes), [3]);
     lanes.finish(Origin::Reclaimed, Some(7), HeadEnd::Done);
-    assert!(lanes.is_free(7));
+    assert!(!lanes.keys.contains_key(&7));
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn a_lane_whose_head_was_settled_elsewhere_is_freed() {
     assert!(lanes.orphaned(|_| false).is_empty());
     assert_eq!(lanes.orphaned(|_| false), [7]);
     lanes.paged_in(7, Vec::new(), 10);
-    assert!(lanes.is_free(7));
+    assert!(!lanes.keys.contains_key(&7));
 }
 
 #[test]
@@ -111,5 +111,5 @@ fn what_is_withdrawn_waits_in_the_database() {
     }
     let (heads, held) = lanes.withdraw(|_| true);
     assert_eq!((heads.len(), held.len(), lanes.waiting()), (2, 1, 0));
-    assert!(lanes.is_parked(7));
+    assert_eq!(Placing::default().place(&lanes, Some(7), true), Place::Hold);
 }
