@@ -25,15 +25,13 @@ impl Use {
     /// Statements that set the connection up.
     fn set_up(self) -> &'static str {
         match self {
-            // Plans adapt to the size that a table has now: the plan of a fresh, unanalysed table would be kept for
-            // good, and is five times slower. A statement that takes this long has lost its server or its lock.
-            // And one whose process stands still between two statements must not hold up who takes over.
+            // A statement that takes this long has lost its server or its lock; and one whose process stands still
+            // between two statements must not hold up who takes over.
             Self::Store => {
-                "SET plan_cache_mode = force_custom_plan; SET statement_timeout = '60s'; SET jit = off;
-                 SET idle_in_transaction_session_timeout = '5s'"
+                "SET statement_timeout = '60s'; SET jit = off; SET idle_in_transaction_session_timeout = '5s'"
             }
             // A handler's own timeout bounds its statements.
-            Self::Handler => "SET plan_cache_mode = force_custom_plan",
+            Self::Handler => "",
             Self::Migration => "SET statement_timeout = 0",
         }
     }
