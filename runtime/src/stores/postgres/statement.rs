@@ -13,20 +13,28 @@ use diesel::{
     query_builder::{AstPass, Query, QueryFragment, QueryId},
     query_dsl::CompatibleType,
     serialize::ToSql,
-    sql_types::HasSqlType,
+    sql_types::{BigInt, HasSqlType},
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
+
+use crate::store::LogId;
 
 /// Static SQL and the values for its `$1`, `$2`, …; `Row` is the SQL type of what it returns.
 pub(super) struct Statement<'a, Row = ()> {
     sql: &'static str,
     values: Vec<Box<dyn QueryFragment<Pg> + Send + 'a>>,
+    is_kept: bool,
     row: PhantomData<fn() -> Row>,
 }
 
 impl<'a, Row: 'static> Statement<'a, Row> {
     pub(super) fn new(sql: &'static str) -> Self {
-        Self { sql, values: Vec::new(), row: PhantomData }
+        Self { sql, values: Vec::new(), is_kept: true, row: PhantomData }
+    }
+
+    /// Not kept, but planned for the values at hand each time: for what people ask, where each question has its index.
+    pub(super) fn planned_anew(self) -> Self {
+        Self { is_kept: false, ..self }
     }
 
     /// The next value.
@@ -38,6 +46,16 @@ impl<'a, Row: 'static> Statement<'a, Row> {
     {
         self.values.push(Box::new(Value { value, sql_type: PhantomData::<fn() -> ST> }));
         self
+    }
+
+    /// The next two values: the first and the last of the ids.
+    ///
+    /// `id BETWEEN` them says nothing that the ids do not, except to the planner. On a log that was never analysed it
+    /// takes an id for common, since the log's key goes on after it, and would read the whole log for a batch.
+    pub(super) fn bounds(self, ids: &[LogId]) -> Self {
+        let first = ids.iter().copied().min().unwrap_or(LogId::MAX);
+        let last = ids.iter().copied().max().unwrap_or(LogId::MIN);
+        self.bind::<BigInt, _>(first).bind::<BigInt, _>(last)
     }
 
     /// Runs it, and returns how many rows it changed. It is sent when the future is first polled: futures polled
@@ -71,6 +89,9 @@ impl<'a, Row: 'static> Statement<'a, Row> {
 
 impl<Row> QueryFragment<Pg> for Statement<'_, Row> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        if !self.is_kept {
+            out.unsafe_to_cache_prepared();
+        }
         out.push_sql(self.sql);
         self.values.iter().try_for_each(|value| value.walk_ast(out.reborrow()))
     }

@@ -21,9 +21,8 @@ use crate::{
 /// The most common change, at the least cost: PROCESSED at the first run. Returns how many were PROCESSING and had no
 /// row of open work: one that has belongs to a later claim.
 ///
-/// Two things are said for the planner alone. The bounds: on a table that was never analysed it takes an id for common,
-/// since the key goes on after it, and would read the whole table. And `coalesce`, which hides how rare a status is:
-/// expecting two rows where there are five hundred, it would compare each with each.
+/// `coalesce` is said to the planner alone: it hides how rare a status is. Expecting two rows where there are five
+/// hundred, it would compare each with each.
 pub(super) const PROCESSED: &str = "\
 UPDATE event_consumption_log l
 SET status = 'PROCESSED', processing_time_ms = coalesce(r.processing_time_ms, $3),
@@ -34,13 +33,14 @@ WHERE l.id = r.id AND l.id BETWEEN $6 AND $7 AND coalesce(l.status = 'PROCESSING
 
 pub(super) async fn processed(connection: &AsyncPgConnection, settlements: &[&Settlement]) -> QueryResult<usize> {
     let ids: Vec<_> = settlements.iter().map(|settlement| settlement.id).collect();
-    let (Some(first), Some(last)) = (ids.iter().copied().min(), ids.iter().copied().max()) else { return Ok(0) };
+    if ids.is_empty() {
+        return Ok(0);
+    }
     Statement::<()>::new(PROCESSED)
-        .bind::<Array<BigInt>, _>(ids)
+        .bind::<Array<BigInt>, _>(ids.as_slice())
         .column::<BigInt, _>(Column::of(settlements.iter().map(|settlement| processing_time_ms(settlement))))
         .column::<UtcTimestamp, _>(Column::of(settlements.iter().map(|settlement| Some(settlement.settled_at))))
-        .bind::<BigInt, _>(first)
-        .bind::<BigInt, _>(last)
+        .bounds(&ids)
         .run(connection)
         .await
 }
@@ -111,9 +111,10 @@ pub(super) async fn change(connection: &AsyncPgConnection, changes: &[Change<'_>
             processed_at = coalesce(r.processed_at, $13), updated_at = coalesce(r.updated_at, $15)
         FROM unnest($1, $2, $4, $6, $8, $10, $12, $14, $16) AS r (id, status, retry_count, processing_time_ms,
             error_message, error_stack_trace, processed_at, updated_at, ran)
-        WHERE l.id = r.id AND l.status = 'PROCESSING'";
+        WHERE l.id = r.id AND l.id BETWEEN $18 AND $19 AND l.status = 'PROCESSING'";
+    let ids: Vec<_> = changes.iter().map(|change| change.id).collect();
     Statement::<()>::new(sql)
-        .bind::<Array<BigInt>, _>(changes.iter().map(|change| change.id).collect::<Vec<_>>())
+        .bind::<Array<BigInt>, _>(ids.as_slice())
         .column::<Text, _>(Column::of(changes.iter().map(|change| Some(change.status.as_str()))))
         .column::<Integer, _>(Column::of(changes.iter().map(|change| Some(change.retry_count))))
         .column::<BigInt, _>(Column::of(changes.iter().map(|change| change.processing_time_ms)))
@@ -122,6 +123,7 @@ pub(super) async fn change(connection: &AsyncPgConnection, changes: &[Change<'_>
         .column::<UtcTimestamp, _>(Column::of(changes.iter().map(|change| change.processed_at)))
         .column::<UtcTimestamp, _>(Column::of(changes.iter().map(|change| Some(change.at))))
         .column::<Bool, _>(Column::of(changes.iter().map(|change| Some(change.error != LastError::Kept))))
+        .bounds(&ids)
         .run(connection)
         .await
 }
@@ -133,9 +135,9 @@ pub(super) async fn release_keys(connection: &AsyncPgConnection, ids: &[LogId]) 
     }
     let sql = "\
         DELETE FROM idempotency_key k USING event_consumption_log l
-        WHERE l.id = ANY ($1) AND k.consumption_id = l.id AND k.consumer_group = l.consumer_group
+        WHERE l.id = ANY ($1) AND l.id BETWEEN $2 AND $3 AND k.consumption_id = l.id AND k.consumer_group = l.consumer_group
             AND k.handler_name = l.handler_name AND k.event_id = l.event_id AND k.replay_id = l.replay_id";
-    Statement::<()>::new(sql).bind::<Array<BigInt>, _>(ids).run(connection).await?;
+    Statement::<()>::new(sql).bind::<Array<BigInt>, _>(ids).bounds(ids).run(connection).await?;
     Ok(())
 }
 

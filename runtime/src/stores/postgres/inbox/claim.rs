@@ -173,12 +173,17 @@ async fn take(
 ) -> QueryResult<Vec<DeliveryRow>> {
     let sql = concat!(
         "UPDATE event_consumption_log l SET status = 'PROCESSING', updated_at = $2
-         WHERE l.id = ANY ($1) AND l.status IN ('RECEIVED', 'FAILED') RETURNING ",
+         WHERE l.id = ANY ($1) AND l.id BETWEEN $3 AND $4 AND l.status IN ('RECEIVED', 'FAILED') RETURNING ",
         delivery_columns!()
     );
     let mut ids: Vec<_> = marked.keys().copied().collect();
     ids.sort_unstable();
-    Statement::<DeliverySql>::new(sql).bind::<Array<BigInt>, _>(ids).bind::<UtcTimestamp, _>(now).rows(connection).await
+    Statement::<DeliverySql>::new(sql)
+        .bind::<Array<BigInt>, _>(ids.as_slice())
+        .bind::<UtcTimestamp, _>(now)
+        .bounds(&ids)
+        .rows(connection)
+        .await
 }
 
 /// The partitions within which an instance acts, as two columns; none for everywhere.

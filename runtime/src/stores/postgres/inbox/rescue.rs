@@ -87,16 +87,19 @@ async fn unsettled(connection: &AsyncPgConnection, claims: &[Claim]) -> QueryRes
     let sql = "\
         SELECT l.id, l.event_id, l.consumer_group, l.handler_name, l.topic, l.partition_number, l.key_hash,
             l.retry_count, c.token, c.created_at, NULL::integer, false
-        FROM unnest($1, $2, $3, $4) AS c (token, first_id, last_id, created_at)
-        JOIN event_consumption_log l ON l.id BETWEEN c.first_id AND c.last_id AND l.status = 'PROCESSING'
-        WHERE NOT EXISTS (SELECT FROM inbox_queue q WHERE q.consumption_id = l.id)
+        FROM unnest($1, $2, $3, $4) AS c (token, first_id, last_id, created_at),
+            LATERAL (
+                SELECT * FROM event_consumption_log WHERE id BETWEEN c.first_id AND c.last_id
+                ORDER BY id LIMIT c.last_id - c.first_id + 1) l
+        WHERE l.status = 'PROCESSING' AND NOT EXISTS (SELECT FROM inbox_queue q WHERE q.consumption_id = l.id)
         UNION ALL
         SELECT l.id, l.event_id, l.consumer_group, l.handler_name, l.topic, l.partition_number, l.key_hash,
             l.retry_count, c.token, c.created_at, q.abandoned_count,
             q.state = 'started'
         FROM unnest($1, $2, $3, $4) AS c (token, first_id, last_id, created_at)
-        JOIN inbox_queue q ON q.claim_token = c.token
-        JOIN event_consumption_log l ON l.id = q.consumption_id AND l.status = 'PROCESSING'
+        JOIN inbox_queue q ON q.claim_token = c.token,
+            LATERAL (SELECT * FROM event_consumption_log WHERE id = q.consumption_id LIMIT 1) l
+        WHERE l.status = 'PROCESSING'
         ORDER BY 1";
     Statement::<LostSql>::new(sql)
         .bind::<Array<BigInt>, _>(claims.iter().map(|claim| claim.0).collect::<Vec<_>>())

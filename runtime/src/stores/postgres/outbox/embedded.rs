@@ -160,15 +160,16 @@ impl<'a> Places<'a> {
             SET status = 'PUBLISHED', partition_number = r.partition_number, \"offset\" = r.\"offset\",
                 published_at = $1, updated_at = $1, error_message = NULL
             FROM unnest($2, $3, $4) AS r (id, partition_number, \"offset\")
-            WHERE p.id = r.id AND p.status IN ('PENDING', 'FAILED')";
+            WHERE p.id = r.id AND p.id BETWEEN $5 AND $6 AND p.status IN ('PENDING', 'FAILED')";
         let log = Statement::<()>::new(log)
             .bind::<UtcTimestamp, _>(now)
-            .bind::<Array<BigInt>, _>(ids.clone())
+            .bind::<Array<BigInt>, _>(ids.as_slice())
             .bind::<Array<Integer>, _>(self.partitions.as_slice())
             .bind::<Array<BigInt>, _>(offsets)
+            .bounds(&ids)
             .run(connection);
         let queue = Statement::<()>::new("DELETE FROM outbox_queue WHERE production_id = ANY ($1)")
-            .bind::<Array<BigInt>, _>(ids)
+            .bind::<Array<BigInt>, _>(ids.as_slice())
             .run(connection);
         let (published, _, ()) = try_join!(log, queue, self.advance(connection))?;
         Ok(published)

@@ -28,11 +28,12 @@ pub(super) struct Due {
     pub(super) event_id: Option<String>,
 }
 
-/// Rows of these shards in the order of their ids, with whether each is free to go: not under way, and due.
-pub(super) const PAGE: &str = "\
+/// Rows of these shards in the order of their ids, with whether each is free to go: not under way, and due. The log is
+/// looked into row by row: joined, it would be read from its beginning.
+const PAGE: &str = "\
 SELECT q.production_id, q.shard, q.topic, q.key_hash, CASE WHEN q.key_hash IS NULL THEN p.event_id END,
     p.status IN ('PENDING', 'FAILED') AND q.due_at <= $2
-FROM outbox_queue q JOIN event_production_log p ON p.id = q.production_id
+FROM outbox_queue q, LATERAL (SELECT event_id, status FROM event_production_log WHERE id = q.production_id LIMIT 1) p
 WHERE q.shard = ANY ($1) AND q.state <> 'review' AND q.production_id > $3
 ORDER BY q.production_id
 LIMIT $4";

@@ -67,19 +67,21 @@ async fn published(connection: &AsyncPgConnection, sent: &[&OutgoingResult], now
         SET status = 'PUBLISHED', partition_number = coalesce(r.partition_number, $4),
             \"offset\" = coalesce(r.\"offset\", $6), published_at = $1, updated_at = $1, error_message = NULL
         FROM unnest($2, $3, $5) AS r (id, partition_number, \"offset\")
-        WHERE p.id = r.id AND p.status = 'PUBLISHING'";
+        WHERE p.id = r.id AND p.id BETWEEN $7 AND $8 AND p.status = 'PUBLISHING'";
     let log = Statement::<()>::new(log)
         .bind::<UtcTimestamp, _>(now)
-        .bind::<Array<BigInt>, _>(ids.clone())
+        .bind::<Array<BigInt>, _>(ids.as_slice())
         .column::<Integer, _>(Column::of(sent.iter().map(|result| place(result).0)))
         .column::<BigInt, _>(Column::of(sent.iter().map(|result| place(result).1)))
+        .bounds(&ids)
         .run(connection);
     // After the log: a row that was not PUBLISHING keeps its place.
     let queue = "\
         DELETE FROM outbox_queue q
-        WHERE q.production_id = ANY ($1) AND EXISTS (
-            SELECT FROM event_production_log p WHERE p.id = q.production_id AND p.status = 'PUBLISHED')";
-    let queue = Statement::<()>::new(queue).bind::<Array<BigInt>, _>(ids).run(connection);
+        USING event_production_log p
+        WHERE q.production_id = ANY ($1) AND p.id = q.production_id AND p.id BETWEEN $2 AND $3
+            AND p.status = 'PUBLISHED'";
+    let queue = Statement::<()>::new(queue).bind::<Array<BigInt>, _>(ids.as_slice()).bounds(&ids).run(connection);
     try_join!(log, queue)?;
     Ok(())
 }
@@ -135,19 +137,21 @@ async fn refused(connection: &AsyncPgConnection, unsent: &[Unsent<'_>], now: Tim
             SET status = r.status, retry_count = p.retry_count + r.retries,
                 error_message = coalesce(r.error_message, p.error_message), updated_at = $1
             FROM unnest($2, $3, $4, $5, $6, $7) AS r (id, status, retries, error_message, state, due_at)
-            WHERE p.id = r.id AND p.status = 'PUBLISHING'
+            WHERE p.id = r.id AND p.id BETWEEN $8 AND $9 AND p.status = 'PUBLISHING'
             RETURNING p.id, r.state, r.due_at)
         UPDATE outbox_queue q SET state = refused.state, due_at = refused.due_at
         FROM refused
         WHERE q.production_id = refused.id";
+    let ids: Vec<_> = unsent.iter().map(|row| row.id).collect();
     Statement::<()>::new(sql)
         .bind::<UtcTimestamp, _>(now)
-        .bind::<Array<BigInt>, _>(unsent.iter().map(|row| row.id).collect::<Vec<_>>())
+        .bind::<Array<BigInt>, _>(ids.as_slice())
         .bind::<Array<Text>, _>(unsent.iter().map(|row| row.status.as_str()).collect::<Vec<_>>())
         .bind::<Array<Integer>, _>(unsent.iter().map(|row| row.retries).collect::<Vec<_>>())
         .bind::<Array<Nullable<Text>>, _>(unsent.iter().map(|row| row.error.as_deref()).collect::<Vec<_>>())
         .bind::<Array<Text>, _>(unsent.iter().map(|row| row.state.as_str()).collect::<Vec<_>>())
         .bind::<Array<UtcTimestamp>, _>(unsent.iter().map(|row| row.due_at).collect::<Vec<_>>())
+        .bounds(&ids)
         .run(connection)
         .await
 }
@@ -158,7 +162,8 @@ pub(super) async fn recover(store: &PostgresStore, leases: &[Lease], now: Timest
     let connection = unit.connection()?;
     let ((), shards) = try_join!(connection.begin(), lease::standing(connection, leases))?;
     let sql = "\
-        SELECT q.production_id FROM outbox_queue q JOIN event_production_log p ON p.id = q.production_id
+        SELECT q.production_id
+        FROM outbox_queue q, LATERAL (SELECT status FROM event_production_log WHERE id = q.production_id LIMIT 1) p
         WHERE q.shard = ANY ($1) AND q.state <> 'review' AND p.status = 'PUBLISHING'
         ORDER BY q.production_id";
     let left: Vec<LogId> = Statement::<BigInt>::new(sql).bind::<Array<Integer>, _>(shards).rows(connection).await?;

@@ -65,13 +65,18 @@ async fn mark(
     now: Timestamp,
 ) -> QueryResult<Vec<TakenRow>> {
     let sql = "\
-        UPDATE event_production_log SET status = 'PUBLISHING', updated_at = $2
-        WHERE id = ANY ($1) AND status IN ('PENDING', 'FAILED')
+        UPDATE event_production_log SET status = 'PUBLISHING', updated_at = $4
+        WHERE id = ANY ($1) AND id BETWEEN $2 AND $3 AND status IN ('PENDING', 'FAILED')
         RETURNING id, event_id, topic, event_key, event_type, payload, retry_count, max_retries, correlation_id,
             created_at, causation_id, content_type, headers, traceparent, kind";
     let mut ids: Vec<_> = shards.keys().copied().collect();
     ids.sort_unstable();
-    Statement::<TakenSql>::new(sql).bind::<Array<BigInt>, _>(ids).bind::<UtcTimestamp, _>(now).rows(connection).await
+    Statement::<TakenSql>::new(sql)
+        .bind::<Array<BigInt>, _>(ids.as_slice())
+        .bounds(&ids)
+        .bind::<UtcTimestamp, _>(now)
+        .rows(connection)
+        .await
 }
 
 type TakenSql = (

@@ -40,6 +40,7 @@ macro_rules! consumed {
 /// Binds the conditions.
 fn conditions<'a, Row: 'static>(sql: &'static str, query: &'a RecordQuery) -> Statement<'a, Row> {
     Statement::new(sql)
+        .planned_anew()
         .bind::<Nullable<Text>, _>(query.event_id.as_deref())
         .bind::<Nullable<BigInt>, _>(query.id)
         .bind::<Nullable<Text>, _>(query.status.as_deref())
@@ -62,7 +63,7 @@ pub(super) async fn consumed(store: &PostgresStore, query: &RecordQuery) -> Resu
 
 pub(super) async fn for_review(store: &PostgresStore, query: &RecordQuery) -> Result<Vec<ConsumptionRecord>> {
     let sql = consumed!(
-        "inbox_queue q JOIN event_consumption_log l ON l.id = q.consumption_id",
+        "inbox_queue q, LATERAL (SELECT * FROM event_consumption_log WHERE id = q.consumption_id LIMIT 1) l",
         " AND q.state = 'review' AND ($12 IS NULL OR q.consumption_id > $12) ORDER BY q.consumption_id"
     );
     records(store, sql, query).await

@@ -70,9 +70,12 @@ pub(super) async fn look_up(
 ) -> QueryResult<()> {
     let sql = "\
         SELECT r.n, k.consumption_id, k.checksum
-        FROM unnest($2, $3, $4) WITH ORDINALITY AS r (handler_name, event_id, replay_id, n)
-        JOIN idempotency_key k ON k.consumer_group = $1 AND k.handler_name = r.handler_name
-            AND k.event_id = r.event_id AND k.replay_id = r.replay_id";
+        FROM unnest($2, $3, $4) WITH ORDINALITY AS r (handler_name, event_id, replay_id, n),
+            LATERAL (
+                SELECT consumption_id, checksum FROM idempotency_key
+                WHERE consumer_group = $1 AND handler_name = r.handler_name AND event_id = r.event_id
+                    AND replay_id = r.replay_id
+                LIMIT 1) k";
     let found: Vec<(i64, LogId, i64)> = Statement::<(BigInt, BigInt, BigInt)>::new(sql)
         .bind::<Text, _>(batch.group.as_str())
         .bind::<Array<Text>, _>(entries.iter().map(|entry| entry.arrival.listener.as_str()).collect::<Vec<_>>())

@@ -87,11 +87,12 @@ pub(super) async fn correct(
             payload = CASE WHEN r.status = 'DUPLICATE' THEN NULL ELSE l.payload END,
             headers = CASE WHEN r.status = 'DUPLICATE' THEN NULL ELSE l.headers END
         FROM unnest($2, $3, $4, $5) AS r (id, status, metadata, error_message)
-        WHERE l.id = r.id";
+        WHERE l.id = r.id AND l.id BETWEEN $6 AND $7";
+    let ids: Vec<_> = entries.iter().map(|entry| entry.id).collect();
     let status = |entry: &&Entry<'_>| entry.status().map(ConsumptionStatus::as_str);
     Statement::<()>::new(sql)
         .bind::<UtcTimestamp, _>(batch.now)
-        .bind::<Array<BigInt>, _>(entries.iter().map(|entry| entry.id).collect::<Vec<_>>())
+        .bind::<Array<BigInt>, _>(ids.as_slice())
         .bind::<Array<diesel::sql_types::Nullable<Text>>, _>(entries.iter().map(status).collect::<Vec<_>>())
         .bind::<Array<diesel::sql_types::Nullable<Text>>, _>(
             entries.iter().map(|entry| entry.metadata()).collect::<Vec<_>>(),
@@ -99,6 +100,7 @@ pub(super) async fn correct(
         .bind::<Array<diesel::sql_types::Nullable<Text>>, _>(
             entries.iter().map(|entry| entry.problem(&batch.group)).collect::<Vec<_>>(),
         )
+        .bounds(&ids)
         .run(connection)
         .await?;
     Ok(())

@@ -2,6 +2,8 @@
 #![cfg(feature = "postgres")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, missing_docs, reason = "tests")]
 
+mod long_logs;
+
 use std::time::Duration;
 
 use diesel::{QueryableByName, sql_types::BigInt};
