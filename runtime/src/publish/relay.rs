@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::future::join_all;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -18,7 +19,7 @@ use crate::{
     clock::Clock,
     error::{Result, chain},
     retry::Backoff,
-    store::{Lease, Outgoing, OutgoingOutcome, OutgoingResult, SharedStore},
+    store::{Lease, Outgoing, OutgoingOutcome, OutgoingResult, SharedStore, outbox_shard},
     supervisor::{Change, Share},
     telemetry::RelayMetrics,
 };
@@ -33,6 +34,16 @@ const BACKOFF: Backoff = Backoff::Exponential {
 
 /// The first wait after something was staged; each later one is twice as long, up to the poll interval.
 const FIRST_POLL: Duration = Duration::from_millis(2);
+
+/// Deals the shards out to lanes that are relayed beside each other. A key is in one shard, so its order stays; and
+/// shards with numbers that leave the same remainder fill the same partitions of the embedded broker, so that lanes do
+/// not wait for each other there.
+fn lanes(leases: &[Lease], count: usize) -> Vec<Arc<[Lease]>> {
+    let number = |lease: &Lease| outbox_shard(&lease.resource).and_then(|shard| usize::try_from(shard).ok());
+    let lane_of = |lease: &Lease| number(lease).unwrap_or(0) % count;
+    let lane = |lane| leases.iter().filter(|lease| lane_of(lease) == lane).cloned().collect::<Arc<[_]>>();
+    (0..count).map(lane).filter(|lane| !lane.is_empty()).collect()
+}
 
 /// Sends what is staged.
 pub(crate) struct Relay {
@@ -82,23 +93,30 @@ impl Relay {
         if self.share.is_due(Instant::now()) {
             self.renew().await?;
         }
-        let leases: Arc<[Lease]> = self.share.leases().into();
+        let leases = self.share.leases().to_vec();
         if leases.is_empty() {
             return Ok(self.poll_interval);
         }
         self.recover().await?;
-        loop {
-            let relayed = self.relay_batch(&leases).await;
-            if relayed.is_err() {
-                self.unrecovered = leases.to_vec();
-            }
-            if relayed? < self.batch || self.stopping.is_cancelled() {
-                break;
-            }
+        let lanes = lanes(&leases, self.store.relays_at_once());
+        let relayed = join_all(lanes.iter().map(|lane| self.relay_lane(lane))).await;
+        if let Err(error) = relayed.into_iter().collect::<Result<()>>() {
+            self.unrecovered = leases;
+            return Err(error);
         }
         let next = self.store.next_outgoing_at(&leases).await?;
         let wait = next.map_or(self.poll_interval, |due_at| due_at.since(self.clock.now()));
         Ok(wait.clamp(Duration::from_millis(1), self.poll_interval))
+    }
+
+    /// Relays batch after batch of some shards, until nothing is due or the shards are to be divided anew.
+    async fn relay_lane(&self, leases: &Arc<[Lease]>) -> Result<()> {
+        while self.relay_batch(leases).await? == self.batch {
+            if self.stopping.is_cancelled() || self.share.is_due(Instant::now()) {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Looks at the division of the shards.

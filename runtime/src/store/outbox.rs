@@ -9,6 +9,12 @@ use crate::{clock::Timestamp, connection::Tx, envelope::Envelope, error::Result}
 /// Shards of the outbox. A key's rows are all in one shard, and a shard has one relay at a time.
 pub const OUTBOX_SHARDS: i32 = 16;
 
+/// The shard that a leased resource is, if it is one.
+pub(crate) fn outbox_shard(resource: &str) -> Option<i32> {
+    let shard = resource.strip_prefix("outbox/")?.parse().ok()?;
+    (0..OUTBOX_SHARDS).contains(&shard).then_some(shard)
+}
+
 /// An event on its way into the production log.
 #[derive(Clone, Debug)]
 pub struct StagedEvent {
@@ -43,6 +49,11 @@ pub trait OutboxStore: Send + Sync {
 
     /// Stages events in a transaction of its own.
     async fn stage_alone(&self, events: Vec<StagedEvent>) -> Result<()>;
+
+    /// How many batches of different shards are worth relaying beside each other. One where writers wait for each other.
+    fn relays_at_once(&self) -> usize {
+        1
+    }
 
     /// Takes due rows of the shards in `leases`, in the order of their ids, and writes them PUBLISHING. Rows of a
     /// key with an earlier row that waits for its retry are left.

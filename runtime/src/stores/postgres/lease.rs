@@ -18,7 +18,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     error::Result,
-    store::{InstanceBeat, InstanceStore, Lease, LeaseStore, NewInstance},
+    store::{InstanceBeat, InstanceStore, Lease, LeaseStore, NewInstance, outbox_shard},
     stores::schema::UtcTimestamp,
 };
 
@@ -245,11 +245,5 @@ pub(super) async fn standing(connection: &AsyncPgConnection, leases: &[Lease]) -
         .bind::<Array<BigInt>, _>(leases.iter().map(|lease| lease.token).collect::<Vec<_>>())
         .rows(connection)
         .await?;
-    Ok(held.iter().filter_map(|resource| shard_of(resource)).collect())
-}
-
-/// The shard of the outbox that a resource is.
-pub(super) fn shard_of(resource: &str) -> Option<i32> {
-    let shard = resource.strip_prefix("outbox/")?.parse().ok()?;
-    (0..crate::store::OUTBOX_SHARDS).contains(&shard).then_some(shard)
+    Ok(held.iter().filter_map(|resource| outbox_shard(resource)).collect())
 }

@@ -24,6 +24,10 @@ use crate::{
 
 #[async_trait]
 impl OutboxStore for PostgresStore {
+    fn relays_at_once(&self) -> usize {
+        2
+    }
+
     async fn stage(&self, tx: &mut Tx<'_>, events: &[StagedEvent]) -> Result<()> {
         Ok(AsyncStage::insert(tx, events).await?)
     }

@@ -11,9 +11,9 @@ use diesel_async::AsyncPgConnection;
 use crate::{
     clock::Timestamp,
     error::Result,
-    store::{Lease, LogId},
+    store::{Lease, LogId, outbox_shard},
     stores::{
-        postgres::{PostgresStore, lease::shard_of, pool::checkout, statement::Statement},
+        postgres::{PostgresStore, pool::checkout, statement::Statement},
         schema::UtcTimestamp,
     },
 };
@@ -103,7 +103,7 @@ pub(super) async fn next_due_at(store: &PostgresStore, leases: &[Lease]) -> Resu
                     AND (SELECT p.status FROM event_production_log p WHERE p.id = q.production_id) <> 'PUBLISHING'
                 ORDER BY q.due_at
                 LIMIT 1) n";
-    let shards: Vec<_> = leases.iter().filter_map(|lease| shard_of(&lease.resource)).collect();
+    let shards: Vec<_> = leases.iter().filter_map(|lease| outbox_shard(&lease.resource)).collect();
     let connection = checkout(&store.pool).await?;
     let due_at =
         Statement::<Nullable<UtcTimestamp>>::new(sql).bind::<Array<Integer>, _>(shards).row(&connection).await?;

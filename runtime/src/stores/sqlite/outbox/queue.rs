@@ -12,7 +12,7 @@ use diesel::{
 use crate::{
     clock::Timestamp,
     error::Result,
-    store::{Lease, LogId, OUTBOX_SHARDS},
+    store::{Lease, LogId, OUTBOX_SHARDS, outbox_shard},
     stores::schema::UtcTimestamp,
 };
 
@@ -25,7 +25,7 @@ impl Shards {
     pub(super) fn standing(connection: &mut SqliteConnection, leases: &[Lease]) -> QueryResult<Self> {
         let mut shards = Self::default();
         for lease in leases {
-            let Some(shard) = shard_of(lease) else { continue };
+            let Some(shard) = outbox_shard(&lease.resource) else { continue };
             let standing: Option<i32> = first!(
                 connection,
                 "SELECT 1 FROM lease WHERE resource = ?1 AND token = ?2 AND instance_id IS NOT NULL" => Integer,
@@ -50,12 +50,6 @@ impl Shards {
     pub(super) fn has(self, shard: i32) -> bool {
         (0..OUTBOX_SHARDS).contains(&shard) && (self.0 >> shard) & 1 == 1
     }
-}
-
-/// The shard of a lease on `outbox/<n>`.
-fn shard_of(lease: &Lease) -> Option<i32> {
-    let shard = lease.resource.strip_prefix("outbox/")?.parse().ok()?;
-    (0..OUTBOX_SHARDS).contains(&shard).then_some(shard)
 }
 
 /// A row that may go out.
@@ -107,7 +101,7 @@ pub(super) fn due(
 /// When the next row can go out; rows that are under way or held do not count.
 pub(super) fn next_due_at(connection: &mut SqliteConnection, leases: &[Lease]) -> Result<Option<Timestamp>> {
     let mut earliest = None;
-    for shard in leases.iter().filter_map(shard_of) {
+    for shard in leases.iter().filter_map(|lease| outbox_shard(&lease.resource)) {
         let due_at: Option<Timestamp> = first!(
             connection,
             "SELECT q.due_at FROM outbox_queue q
