@@ -11,7 +11,7 @@ use super::{
 };
 
 /// Between two looks at the record, once it should be complete.
-const POLL: Duration = Duration::from_millis(1);
+const POLL: Duration = Duration::from_millis(5);
 
 /// From the start of consumption until the last event is PROCESSED.
 pub(crate) async fn consume(rig: &dyn Rig, url: &str, mode: Mode, events: usize) -> Result<Duration> {

@@ -139,9 +139,10 @@ fn nth<'e, 'a>(entries: &'e mut [&mut Entry<'a>], n: i64) -> Option<&'e mut Entr
     entries.get_mut(at).map(|entry| &mut **entry)
 }
 
+/// What tells most comes first, as in the table.
 fn key_of<'e>(entry: &'e Entry<'_>) -> (&'e str, &'e str, &'e str) {
     let arrival = entry.arrival;
-    (&arrival.listener, &arrival.envelope.event_id, &arrival.replay_id)
+    (&arrival.envelope.event_id, &arrival.listener, &arrival.replay_id)
 }
 
 fn event_id<'a>(entry: &Entry<'a>) -> Cow<'a, str> {
