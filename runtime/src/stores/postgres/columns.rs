@@ -15,14 +15,21 @@ pub(super) struct Column<T> {
     values: Vec<Option<T>>,
 }
 
-impl<T: PartialEq> Column<T> {
-    pub(super) fn of(values: impl Iterator<Item = Option<T>>) -> Self {
-        let mut values: Vec<_> = values.collect();
-        if values.windows(2).all(|pair| pair[0] == pair[1]) {
-            let same = values.pop().flatten();
-            return Self { same, values: Vec::new() };
+impl<T: Clone + PartialEq> Column<T> {
+    pub(super) fn of(mut values: impl Iterator<Item = Option<T>>) -> Self {
+        let first = values.next().flatten();
+        let mut alike = 1;
+        // Most columns hold one value, and cost no memory.
+        while let Some(value) = values.next() {
+            if value != first {
+                let mut all = vec![first; alike];
+                all.push(value);
+                all.extend(values);
+                return Self { same: None, values: all };
+            }
+            alike += 1;
         }
-        Self { same: None, values }
+        Self { same: first, values: Vec::new() }
     }
 }
 

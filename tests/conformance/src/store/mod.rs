@@ -114,6 +114,7 @@ macro_rules! each_store_check {
                 a_group_begins_where_it_says,
                 positions_move_with_the_admission,
                 positions_of_a_lost_lease_do_not_move,
+                rows_under_way_to_a_broker_are_left_alone,
                 nothing_is_published_without_the_lease,
             }
             leases {

@@ -198,6 +198,27 @@ pub async fn positions_of_a_lost_lease_do_not_move(store: &Fixture) {
     assert!(admitted.outcomes.iter().all(|outcome| matches!(outcome, tracked_events::store::Outcome::Run(_))));
 }
 
+/// A topic went to a broker before it came into this database.
+pub async fn rows_under_way_to_a_broker_are_left_alone(store: &Fixture) {
+    let leases = all_shards(store).await;
+    store.stage_alone(vec![staged_with_key("e1", "a"), staged("e2")]).await.unwrap();
+    assert_eq!(store.take_outgoing(&leases, 10, NOW).await.unwrap().len(), 2);
+    store.stage_alone(vec![staged_with_key("e3", "a"), staged_with_key("e4", "b")]).await.unwrap();
+    // The third waits behind the first of its key.
+    assert_eq!(publish(store, &leases).await, 1);
+    let rows = produced(store).await;
+    assert_eq!(
+        rows.iter().map(|row| row.status).collect::<Vec<_>>(),
+        [
+            ProductionStatus::Publishing,
+            ProductionStatus::Publishing,
+            ProductionStatus::Pending,
+            ProductionStatus::Published,
+        ]
+    );
+    assert_eq!(rows[3].offset, Some(0));
+}
+
 pub async fn nothing_is_published_without_the_lease(store: &Fixture) {
     let leases = all_shards(store).await;
     store.stage_alone(vec![staged("e1")]).await.unwrap();

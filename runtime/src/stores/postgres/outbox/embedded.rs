@@ -9,7 +9,7 @@ use diesel::{
 use diesel_async::AsyncPgConnection;
 use futures_util::try_join;
 
-use super::queue::{self, Due};
+use super::queue::{self, Due, UnderWay};
 use crate::{
     clock::Timestamp,
     envelope,
@@ -33,33 +33,50 @@ pub(super) async fn publish(
     now: Timestamp,
 ) -> Result<u32> {
     let mut retries = Retries::new();
+    // Nothing is under way to a topic in this database, unless it went to a broker before.
+    let mut under_way = UnderWay::None;
     loop {
-        match attempt(store, leases, limit, partitions, now).await {
+        match attempt(store, leases, under_way, limit, partitions, now).await {
+            Ok(Some(published)) => return Ok(published),
+            Ok(None) => under_way = UnderWay::Perhaps,
             Err(error) if retries.again(&error).await => {}
-            result => return result,
+            Err(error) => return Err(error),
         }
     }
 }
 
-/// One transaction. The partitions stay locked until it commits, so that offsets become visible in their order.
-async fn attempt(store: &PostgresStore, leases: &[Lease], limit: u32, partitions: u32, now: Timestamp) -> Result<u32> {
+/// One transaction. The partitions stay locked until it commits, so that offsets become visible in their order. `None`
+/// when rows were under way though none should have been.
+async fn attempt(
+    store: &PostgresStore,
+    leases: &[Lease],
+    under_way: UnderWay,
+    limit: u32,
+    partitions: u32,
+    now: Timestamp,
+) -> Result<Option<u32>> {
     let unit = Unit::on(&store.pool).await?;
     let connection = unit.connection()?;
     let ((), shards) = try_join!(connection.begin(), lease::standing(connection, leases))?;
-    let due = if shards.is_empty() { Vec::new() } else { queue::due(connection, &shards, limit, now).await? };
+    let due =
+        if shards.is_empty() { Vec::new() } else { queue::due(connection, &shards, under_way, limit, now).await? };
     if due.is_empty() {
         unit.rollback().await?;
-        return Ok(0);
+        return Ok(Some(0));
     }
     let counts = store.topics.partition_counts(connection, &due, partitions, now).await?;
     let mut places = Places::of(&due, &counts);
     places.lock(connection).await?;
     let published = places.fill(connection, &due, now).await?;
+    if published < due.len() && under_way == UnderWay::None {
+        unit.rollback().await?;
+        return Ok(None);
+    }
     failpoint!("relay.placed");
     unit.commit().await?;
     // Only now is it certain that the topics are there.
     store.topics.note(counts);
-    Ok(u32::try_from(published).unwrap_or(u32::MAX))
+    Ok(Some(u32::try_from(published).unwrap_or(u32::MAX)))
 }
 
 /// How many partitions the topics have that this process has published to. It never changes.

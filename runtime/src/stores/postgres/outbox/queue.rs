@@ -30,13 +30,30 @@ pub(super) struct Due {
 
 /// Rows of these shards in the order of their ids, with whether each is free to go: not under way, and due. The log is
 /// looked into row by row: joined, it would be read from its beginning.
-const PAGE: &str = "\
+const PAGE_WITH_STATUS: &str = "\
 SELECT q.production_id, q.shard, q.topic, q.key_hash, CASE WHEN q.key_hash IS NULL THEN p.event_id END,
     p.status IN ('PENDING', 'FAILED') AND q.due_at <= $2
 FROM outbox_queue q, LATERAL (SELECT event_id, status FROM event_production_log WHERE id = q.production_id LIMIT 1) p
 WHERE q.shard = ANY ($1) AND q.state <> 'review' AND q.production_id > $3
 ORDER BY q.production_id
 LIMIT $4";
+
+/// The same, for whoever knows that none is under way, without a look into the log for rows with a key.
+const PAGE: &str = "\
+SELECT q.production_id, q.shard, q.topic, q.key_hash, p.event_id, q.due_at <= $2
+FROM outbox_queue q
+LEFT JOIN LATERAL (
+    SELECT event_id FROM event_production_log WHERE id = q.production_id AND q.key_hash IS NULL LIMIT 1) p ON true
+WHERE q.shard = ANY ($1) AND q.state <> 'review' AND q.production_id > $3
+ORDER BY q.production_id
+LIMIT $4";
+
+/// Whether rows of the shards may be under way: taken and not settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum UnderWay {
+    Perhaps,
+    None,
+}
 
 type Row = (LogId, i32, String, Option<i64>, Option<String>, bool);
 
@@ -45,6 +62,7 @@ type Row = (LogId, i32, String, Option<i64>, Option<String>, bool);
 pub(super) async fn due(
     connection: &AsyncPgConnection,
     shards: &[i32],
+    under_way: UnderWay,
     limit: u32,
     now: Timestamp,
 ) -> QueryResult<Vec<Due>> {
@@ -54,7 +72,7 @@ pub(super) async fn due(
     let mut after = 0;
     while found.len() < limit {
         let room = limit - found.len();
-        let page = page(connection, shards, room, now, after).await?;
+        let page = page(connection, shards, under_way, room, now, after).await?;
         let is_last = page.len() < room;
         for (id, shard, topic, key_hash, event_id, free) in page {
             after = id;
@@ -75,11 +93,16 @@ pub(super) async fn due(
 async fn page(
     connection: &AsyncPgConnection,
     shards: &[i32],
+    under_way: UnderWay,
     limit: usize,
     now: Timestamp,
     after: LogId,
 ) -> QueryResult<Vec<Row>> {
-    Statement::<(BigInt, Integer, Text, Nullable<BigInt>, Nullable<Text>, Bool)>::new(PAGE)
+    let sql = match under_way {
+        UnderWay::Perhaps => PAGE_WITH_STATUS,
+        UnderWay::None => PAGE,
+    };
+    Statement::<(BigInt, Integer, Text, Nullable<BigInt>, Nullable<Text>, Bool)>::new(sql)
         .bind::<Array<Integer>, _>(shards)
         .bind::<UtcTimestamp, _>(now)
         .bind::<BigInt, _>(after)

@@ -9,7 +9,7 @@ use diesel::{
 use diesel_async::AsyncPgConnection;
 use futures_util::try_join;
 
-use super::queue;
+use super::queue::{self, UnderWay};
 use crate::{
     clock::Timestamp,
     envelope::{Envelope, IdSource, headers_from_json},
@@ -41,7 +41,11 @@ async fn attempt(store: &PostgresStore, leases: &[Lease], limit: u32, now: Times
     let unit = Unit::on(&store.pool).await?;
     let connection = unit.connection()?;
     let ((), shards) = try_join!(connection.begin(), lease::standing(connection, leases))?;
-    let due = if shards.is_empty() { Vec::new() } else { queue::due(connection, &shards, limit, now).await? };
+    let due = if shards.is_empty() {
+        Vec::new()
+    } else {
+        queue::due(connection, &shards, UnderWay::Perhaps, limit, now).await?
+    };
     if due.is_empty() {
         unit.rollback().await?;
         return Ok(Vec::new());
