@@ -1,14 +1,9 @@
 //! Connections, set up the same way wherever they come from.
 
-use std::time::Duration;
-
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
-use tokio_postgres::{Config, NoTls, config::SslMode};
 
+use super::address::Address;
 use crate::error::{Error, ErrorKind, Result};
-
-/// The time to reach a server that does not answer.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,39 +35,38 @@ impl Use {
 /// Opens a connection.
 ///
 /// # Errors
-/// When the URL is not understood, asks for TLS, or the server cannot be reached or refuses.
+/// When the URL is not understood, or the server cannot be reached or refuses.
 pub(crate) async fn connect(url: &str, purpose: Use) -> Result<AsyncPgConnection> {
-    let mut config: Config = url.parse().map_err(|error: tokio_postgres::Error| {
-        Error::new(ErrorKind::Config, "the database's URL is not understood; use `postgres://user@host/database`")
-            .caused_by(error)
-    })?;
-    if config.get_ssl_mode() == SslMode::Require {
-        let problem = "`sslmode=require` is not supported yet; use `sslmode=prefer` or a local proxy that adds TLS";
-        return Err(Error::new(ErrorKind::Config, problem));
-    }
-    if config.get_application_name().is_none() {
-        config.application_name("tracked-events");
-    }
-    if config.get_connect_timeout().is_none() {
-        config.connect_timeout(CONNECT_TIMEOUT);
-    }
-    let (client, connection) = config.connect(NoTls).await.map_err(refused)?;
-    let mut connection =
-        AsyncPgConnection::try_from_client_and_connection(client, connection).await.map_err(|error| {
-            Error::new(ErrorKind::StoreUnavailable, "the connection to PostgreSQL was lost while it was set up")
-                .caused_by(error)
-        })?;
+    connect_to(&Address::parse(url)?, purpose).await
+}
+
+/// Opens a connection to a known address.
+pub(super) async fn connect_to(address: &Address, purpose: Use) -> Result<AsyncPgConnection> {
+    let mut connection = address.connect().await?;
     connection.batch_execute(purpose.set_up()).await?;
     Ok(connection)
 }
 
 /// A server that cannot be reached, or is full, may be there later; one that refuses the user or the database will not.
-fn refused(error: tokio_postgres::Error) -> Error {
+pub(super) fn refused(error: tokio_postgres::Error) -> Error {
     let (kind, message) = match error.code().map(|code| code.code()) {
+        None if is_about_encryption(&error) => (
+            ErrorKind::Config,
+            "no encrypted connection to PostgreSQL; check that the server has `ssl = on`, and that its certificate is \
+             for the host of the URL and signed by an authority of the system or of `sslrootcert=FILE`",
+        ),
         Some("28000" | "28P01") => (ErrorKind::Config, "PostgreSQL refused the user; check user and password"),
         Some("3D000") => (ErrorKind::Config, "PostgreSQL has no such database; create it, or check the URL"),
         Some("53300") => (ErrorKind::StoreUnavailable, "PostgreSQL has no connection left; raise `max_connections`"),
         _ => (ErrorKind::StoreUnavailable, "PostgreSQL cannot be reached; check the URL and that the server runs"),
     };
     Error::new(kind, message).caused_by(error)
+}
+
+/// Whether encryption is what failed. A server that went away meanwhile is another matter.
+fn is_about_encryption(error: &tokio_postgres::Error) -> bool {
+    use std::{error::Error, io};
+    let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    let gone = source.is_some_and(|source| source.kind() != io::ErrorKind::InvalidData);
+    error.to_string().starts_with("error performing TLS handshake") && !gone
 }

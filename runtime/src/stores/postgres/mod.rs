@@ -7,6 +7,7 @@
 //! Transactions are READ COMMITTED. Where two could want the same rows they lock them in one order; what loses all the
 //! same is run again here.
 
+mod address;
 mod columns;
 mod connect;
 mod embedded;
@@ -22,11 +23,11 @@ mod transaction;
 use deadpool::managed::Pool;
 
 pub(crate) use self::connect::{Use, connect};
-use self::{ids::Ids, inbox::Unwanted, outbox::Topics, pool::Connections};
+use self::{address::Address, ids::Ids, inbox::Unwanted, outbox::Topics, pool::Connections};
 use crate::{clock::Clock, connection::Backend, error::Result, store::Store, stores::StoreOptions};
 
 /// Connections for the store's own operations. A consumer needs one to admit and one to settle at a time, the relay
-/// one, and leases are renewed beside them.
+/// two, and leases are renewed beside them.
 const OWN_CONNECTIONS: usize = 8;
 
 /// A PostgreSQL database.
@@ -43,9 +44,10 @@ pub(super) struct PostgresStore {
 impl PostgresStore {
     pub(super) async fn open(options: &StoreOptions) -> Result<Self> {
         let max_connections = usize::try_from(options.max_connections).unwrap_or(usize::MAX).max(1);
+        let address = Address::parse(&options.url)?;
         let store = Self {
-            pool: Connections::pool(&options.url, Use::Store, OWN_CONNECTIONS)?,
-            handlers: Connections::pool(&options.url, Use::Handler, max_connections)?,
+            pool: Connections::pool(&address, Use::Store, OWN_CONNECTIONS)?,
+            handlers: Connections::pool(&address, Use::Handler, max_connections)?,
             consumption_ids: Ids::new("consumption"),
             claim_tokens: Ids::new("claim"),
             unwanted: Unwanted::default(),

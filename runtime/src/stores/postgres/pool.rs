@@ -8,8 +8,12 @@ use std::{
 use deadpool::managed::{Manager, Metrics, Object, Pool, PoolError, RecycleError, RecycleResult, Timeouts};
 use diesel::QueryResult;
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection, pooled_connection::PoolableConnection};
+use tokio_postgres::CancelToken;
 
-use super::connect::{Use, connect};
+use super::{
+    address::Address,
+    connect::{Use, connect_to},
+};
 use crate::error::{Error, ErrorKind, Result};
 
 /// How long to wait for a connection when all are in use.
@@ -17,7 +21,7 @@ const WAIT: Duration = Duration::from_secs(30);
 
 /// Makes connections for one use.
 pub(super) struct Connections {
-    url: String,
+    address: Address,
     purpose: Use,
 }
 
@@ -51,14 +55,20 @@ impl DerefMut for Pooled {
     }
 }
 
+/// Stops what the server still runs for a connection that was spoiled and given back, and closes it.
+pub(super) async fn stop_spoiled(pool: &Pool<Connections>, running: &CancelToken) {
+    pool.manager().address.cancel(running).await;
+    discard_spoiled(pool);
+}
+
 /// Closes what was spoiled and is back in the pool.
-pub(super) fn discard_spoiled(pool: &Pool<Connections>) {
+fn discard_spoiled(pool: &Pool<Connections>) {
     pool.retain(|pooled, _| !pooled.spoiled);
 }
 
 impl Connections {
-    pub(super) fn pool(url: &str, purpose: Use, size: usize) -> Result<Pool<Self>> {
-        let manager = Self { url: url.to_owned(), purpose };
+    pub(super) fn pool(address: &Address, purpose: Use, size: usize) -> Result<Pool<Self>> {
+        let manager = Self { address: address.clone(), purpose };
         Pool::builder(manager)
             .max_size(size)
             .runtime(deadpool::Runtime::Tokio1)
@@ -73,7 +83,7 @@ impl Manager for Connections {
     type Error = Error;
 
     async fn create(&self) -> Result<Pooled> {
-        Ok(Pooled { connection: connect(&self.url, self.purpose).await?, spoiled: false })
+        Ok(Pooled { connection: connect_to(&self.address, self.purpose).await?, spoiled: false })
     }
 
     /// Asks the client only: a query at each reuse would double the round trips of a short operation.

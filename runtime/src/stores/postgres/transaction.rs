@@ -5,11 +5,10 @@ use deadpool::managed::Pool;
 use diesel::{connection::TransactionManagerStatus, sql_types::Integer};
 use diesel_async::{AnsiTransactionManager, AsyncPgConnection, TransactionManager};
 use futures_util::try_join;
-use tokio_postgres::NoTls;
 
 use super::{
     PostgresStore, inbox,
-    pool::{Batch, Connection, Connections, checkout, discard_spoiled},
+    pool::{Batch, Connection, Connections, checkout, stop_spoiled},
     statement::Statement,
 };
 use crate::{
@@ -40,12 +39,11 @@ impl Drop for PostgresTransaction {
             return;
         }
         self.connection.spoil();
-        let (cancel, pool) = (self.connection.cancel_token(), self.pool.clone());
+        let (running, pool) = (self.connection.cancel_token(), self.pool.clone());
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
-                // By now the connection is back in the pool. A server that does not answer has nothing to cancel.
-                let _ = cancel.cancel_query(NoTls).await;
-                discard_spoiled(&pool);
+                // By now the connection is back in the pool.
+                stop_spoiled(&pool, &running).await;
             });
         }
     }

@@ -2,6 +2,7 @@
 #![cfg(feature = "postgres")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, missing_docs, reason = "tests")]
 
+mod encryption;
 mod long_logs;
 
 use std::time::Duration;
@@ -91,13 +92,6 @@ mod postgres {
         taking_over.batch_execute("COMMIT").await.unwrap();
         assert!(late.await.unwrap().unwrap().is_empty());
         assert_eq!(store.acquire(&shard, "two", NOW).await.unwrap().len(), 1);
-    }
-
-    #[tokio::test]
-    async fn tls_that_is_required_is_refused_with_the_cure() {
-        let error = check("postgres://nobody@127.0.0.1:1/none?sslmode=require").await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Config);
-        assert!(error.to_string().contains("`sslmode=prefer`"), "{error}");
     }
 }
 
