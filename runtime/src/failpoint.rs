@@ -1,4 +1,4 @@
-//! Places at which a test has the process die.
+//! Places at which a test has the process die, and guards that a test takes away.
 //!
 //! A build without the feature `failpoints` has none of them. With it, `TRACKED_KILL_AT=settle.unknown:3` kills the
 //! process with SIGKILL the third time that it comes by the point of that name: nothing is flushed, closed or said, as
@@ -18,8 +18,22 @@ macro_rules! failpoint {
     };
 }
 
+/// A guard, by its name, and what is done without it: `TRACKED_GUARD_OFF=admit.key` takes that one away, so that a test
+/// can show that its absence is noticed. A build without the feature `failpoints` has the guard and nothing else.
+macro_rules! guard {
+    ($name:literal, $with:expr, without $without:expr) => {{
+        #[cfg(not(feature = "failpoints"))]
+        let guarded = $with;
+        #[cfg(feature = "failpoints")]
+        let guarded = if $crate::failpoint::stands($name) { $with } else { $without };
+        guarded
+    }};
+}
+
 #[cfg(feature = "failpoints")]
 pub use self::armed::passed;
+#[cfg(feature = "failpoints")]
+pub(crate) use self::armed::stands;
 
 #[cfg(feature = "failpoints")]
 mod armed {
@@ -29,6 +43,8 @@ mod armed {
     };
 
     static ARMED: LazyLock<Option<Armed>> = LazyLock::new(|| Armed::read(&std::env::var("TRACKED_KILL_AT").ok()?));
+
+    static GUARD_OFF: LazyLock<Option<String>> = LazyLock::new(|| std::env::var("TRACKED_GUARD_OFF").ok());
 
     struct Armed {
         point: String,
@@ -52,6 +68,12 @@ mod armed {
         if ARMED.as_ref().is_some_and(|armed| armed.is_due(point)) {
             die();
         }
+    }
+
+    /// Whether a guard was left where it is.
+    #[must_use]
+    pub(crate) fn stands(guard: &str) -> bool {
+        GUARD_OFF.as_deref() != Some(guard)
     }
 
     fn die() -> ! {

@@ -22,6 +22,7 @@ pub(crate) struct Campaign<'a> {
     db: &'a Database,
     transitions: Transitions<'a>,
     folder: TempDir,
+    guard_off: Option<&'a str>,
 }
 
 impl<'a> Campaign<'a> {
@@ -34,21 +35,31 @@ impl<'a> Campaign<'a> {
         let tables = "CREATE TABLE business (event_id TEXT PRIMARY KEY)";
         db.script(&format!("{tables}; CREATE TABLE effect (id {id}, event_id TEXT NOT NULL)")).await;
         let transitions = Transitions::watch(db).await;
-        Self { db, transitions, folder: tempfile::tempdir().unwrap() }
+        Self { db, transitions, folder: tempfile::tempdir().unwrap(), guard_off: None }
+    }
+
+    /// All its processes do without a guard.
+    pub(crate) fn without(self, guard: &'a str) -> Self {
+        Self { guard_off: Some(guard), ..self }
     }
 
     /// Starts a process, which dies at the point if one is named.
     pub(crate) fn start(&self, death: Option<(&str, u32)>) -> Worker {
-        Worker::start(&Start { db: self.db, ledger: &self.ledger(), notes: NOTES, death })
+        Worker::start(&Start { db: self.db, ledger: &self.ledger(), notes: NOTES, death, guard_off: self.guard_off })
     }
 
     /// Lets a process that nobody kills finish the work, and checks what all of them left behind.
     pub(crate) async fn finish(&self, story: &str) {
+        let problems = self.problems(story).await;
+        assert!(problems.is_empty(), "after {story}:\n  {}", problems.join("\n  "));
+    }
+
+    /// The same, and tells what the checker found.
+    pub(crate) async fn problems(&self, story: &str) -> Vec<String> {
         assert_eq!(self.start(None).end().await, Ended::Drained, "{story}: the last process was killed");
         let record = Record::read(self.db, &self.transitions, &self.ledger()).await;
         assert_eq!(record.business.len(), usize::try_from(NOTES).unwrap(), "{story}: not everything was committed");
-        let problems = checker::problems(&record);
-        assert!(problems.is_empty(), "after {story}:\n  {}", problems.join("\n  "));
+        checker::problems(&record)
     }
 
     fn ledger(&self) -> PathBuf {

@@ -13,5 +13,6 @@ mod campaign;
 mod checker;
 mod process;
 
+mod guards;
 mod points;
 mod random;

@@ -33,6 +33,8 @@ pub(crate) struct Start<'a> {
     pub(crate) notes: u32,
     /// The point and the passage of it at which the process dies.
     pub(crate) death: Option<(&'a str, u32)>,
+    /// The guard that it does without.
+    pub(crate) guard_off: Option<&'a str>,
 }
 
 impl Worker {
@@ -44,6 +46,7 @@ impl Worker {
         if let Some((point, passage)) = start.death {
             command.env("TRACKED_KILL_AT", format!("{point}:{passage}"));
         }
+        command.env_remove("TRACKED_GUARD_OFF").envs(start.guard_off.map(|guard| ("TRACKED_GUARD_OFF", guard)));
         let mut process = command.spawn().unwrap();
         let says = BufReader::new(process.stdout.take().unwrap()).lines();
         Self { process, says }

@@ -240,6 +240,7 @@ impl Group {
     }
 
     fn finish(self: &Arc<Self>, runner: usize, origin: Origin, key: Option<i64>, end: HeadEnd) {
+        let end = guard!("lanes.hold", end, without HeadEnd::Done);
         let (upshot, has_room) = {
             let mut lanes = self.runners[runner].lanes();
             (lanes.finish(origin, key, end), lanes.has_room())

@@ -1,9 +1,9 @@
 //! Settling: what became of deliveries, written in batches.
 //!
 //! A batch is written at once when none is being written; otherwise reports gather until that one returns. "At once" is
-//! when no other handler is about to end. So batches grow with the load and never delay anything. Reports are written in the order in which they came, so that a later
-//! event of a key is never on record before an earlier one. A batch the database refuses for good is split until
-//! the row that it refuses stands alone.
+//! when no other handler is about to end. So batches grow with the load and never delay anything. Reports are written in
+//! the order in which they came, so that a later event of a key is never on record before an earlier one. A batch the
+//! database refuses for good is split until the row that it refuses stands alone.
 
 use std::{
     collections::HashMap,
@@ -189,8 +189,24 @@ async fn write_batch(group: &Group, batch: &Arc<SettleBatch>) -> Result<Vec<LogI
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(PAUSES.1);
             }
-            result => return result,
+            result => {
+                guard!("settle.letter", (), without stage_letters(group, batch).await);
+                return result;
+            }
         }
+    }
+}
+
+/// As it would be without the guard: letters in a transaction of their own.
+#[cfg(feature = "failpoints")]
+async fn stage_letters(group: &Group, batch: &SettleBatch) {
+    let letter = |settlement: &Settlement| match &settlement.disposition {
+        Disposition::DeadLetter(letter) => Some((**letter).clone()),
+        _ => None,
+    };
+    let letters: Vec<_> = batch.settlements.iter().filter_map(letter).collect();
+    if let Err(error) = group.parts.store.stage_alone(letters).await {
+        tracing::error!(error = chain(&error), "dead letters were not staged");
     }
 }
 

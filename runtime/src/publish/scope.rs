@@ -57,7 +57,8 @@ impl DeliveryScope {
         let ordinal = self.published.fetch_add(1, Ordering::Relaxed);
         let parts = [self.event_id(), &self.listener.group, &self.listener.name, &self.replay_id];
         let name = parts.map(|part| part.replace('\\', "\\\\").replace('|', "\\|"));
-        Uuid::new_v5(&NAMESPACE, format!("{}|{ordinal}", name.join("|")).as_bytes()).to_string()
+        let derived = Uuid::new_v5(&NAMESPACE, format!("{}|{ordinal}", name.join("|")).as_bytes());
+        guard!("publish.id", derived, without Uuid::new_v4()).to_string()
     }
 
     /// The id of the event being handled: the cause of what is published.

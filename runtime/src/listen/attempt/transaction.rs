@@ -73,6 +73,10 @@ impl Run<'_> {
             }
         }
         failpoint!("attempt.succeeded");
+        let settles_itself = guard!("attempt.transaction", true, without false);
+        if !settles_itself {
+            return open.commit().await.map_or_else(|error| End::Failed(error.into()), |()| End::Done);
+        }
         let left = limit.saturating_sub(self.started.elapsed());
         match timeout(left, open.settle(&self.success(), &self.group.parts.instance)).await {
             Err(_) => return End::TimedOut("processing_timeout", limit),

@@ -62,10 +62,11 @@ impl Address {
     }
 
     pub(super) async fn connect(&self) -> Result<AsyncPgConnection> {
+        // Boxed: a handshake is large, and would make everything large that may have to connect.
         match &self.encryption {
-            Encryption::Off => open(&self.config, NoTls).await,
+            Encryption::Off => Box::pin(open(&self.config, NoTls)).await,
             #[cfg(feature = "postgres-tls")]
-            Encryption::On(tls) => open(&self.config, tls.clone()).await,
+            Encryption::On(tls) => Box::pin(open(&self.config, tls.clone())).await,
         }
     }
 

@@ -55,10 +55,11 @@ async fn attempt(store: &PostgresStore, request: &RescueRequest) -> Result<u32> 
     let lost: Vec<_> = unsettled(connection, &claims).await?.into_iter().map(Lost::from).collect();
     let (given_up, taken_back): (Vec<_>, Vec<_>) = lost.iter().partition(|lost| lost.times() >= request.max_abandoned);
     let attempts: Vec<_> = lost.iter().filter(|lost| lost.charged).map(|lost| lost.attempt(request.now)).collect();
+    let attempts = guard!("rescue.attempt", attempts, without Vec::new());
     let letters = letters(connection, &given_up, request).await?;
     let letters: Vec<_> = letters.iter().collect();
     let changes: Vec<_> = changes(&taken_back, &given_up, request.now);
-    let behind = behind(connection, &lost).await?;
+    let behind = guard!("rescue.hold", behind(connection, &lost).await?, without HashSet::new());
     let (open, back) = open_work(&lost, &behind, request);
     try_join!(
         attempt::insert(connection, &request.instance, &attempts),

@@ -113,7 +113,7 @@ async fn apply(connection: &AsyncPgConnection, instance: &str, settlements: &[&S
         queue::open(connection, &parts.opened),
         attempt::insert(connection, instance, &parts.attempts),
         change::release_keys(connection, &parts.invalid),
-        stage(connection, &parts.letters),
+        stage(connection, guard!("settle.letter", parts.letters.as_slice(), without & [])),
     )?;
     Ok(claims == parts.claims.len()
         && first_runs == parts.first_runs.len()

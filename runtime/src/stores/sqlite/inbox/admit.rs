@@ -71,6 +71,7 @@ impl Admitting<'_> {
             };
         }
         let entered = key::enter(self.connection, &self.batch.group, arrival, checksum, id, &self.now)?;
+        let entered = guard!("admit.key", entered, without true);
         if !entered {
             let seen = key::find(self.connection, &self.batch.group, &arrival.listener, arrival)?;
             let seen = seen.ok_or(diesel::result::Error::NotFound)?;

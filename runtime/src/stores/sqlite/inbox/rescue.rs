@@ -103,7 +103,7 @@ fn take_back(
     let (group, service) = (row.group.clone(), row.service.clone());
     let abandoned = orphan.abandoned.saturating_add(i32::from(orphan.is_charged()));
     let delivery = row.into_delivery(claim.token, abandoned);
-    if orphan.is_charged() {
+    if guard!("rescue.attempt", orphan.is_charged(), without false) {
         record_attempt(connection, request, claim, &delivery)?;
     }
     let state = if delivery.abandoned_count >= request.max_abandoned {
@@ -113,7 +113,8 @@ fn take_back(
         InboxState::Review
     } else {
         receive_again(connection, id, request.now)?;
-        if follows_another(connection, &group, &delivery)? { InboxState::Held } else { InboxState::Waiting }
+        let follows = guard!("rescue.hold", follows_another(connection, &group, &delivery)?, without false);
+        if follows { InboxState::Held } else { InboxState::Waiting }
     };
     let open = Open {
         id,

@@ -87,7 +87,7 @@ fn apply(connection: &mut SqliteConnection, settlement: &Settlement, instance: &
     };
     if applied {
         if let Disposition::DeadLetter(letter) = &settlement.disposition {
-            dead_letter::stage(connection, letter)?;
+            guard!("settle.letter", dead_letter::stage(connection, letter)?, without());
         }
         record_attempt(connection, settlement, instance)?;
     }
