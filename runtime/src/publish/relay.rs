@@ -1,11 +1,15 @@
 //! The relay: staged rows reach the broker.
 //!
 //! Shards of the outbox are leased, so that a key's rows are sent by one relay at a time, in their order. The relay
-//! looks when it is nudged, when a row is due, and at every poll. It never waits for one row's retry: within a key
+//! looks when it is nudged, when a row is due, and at every poll. Where the database writes beside itself, shards are
+//! relayed to the embedded broker in strands beside each other. It never waits for one row's retry: within a key
 //! nothing passes a refused row, and other keys go on.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -35,14 +39,16 @@ const BACKOFF: Backoff = Backoff::Exponential {
 /// The first wait after something was staged; each later one is twice as long, up to the poll interval.
 const FIRST_POLL: Duration = Duration::from_millis(2);
 
-/// Deals the shards out to lanes that are relayed beside each other. A key is in one shard, so its order stays; and
-/// shards with numbers that leave the same remainder fill the same partitions of the embedded broker, so that lanes do
-/// not wait for each other there.
-fn lanes(leases: &[Lease], count: usize) -> Vec<Arc<[Lease]>> {
+/// Deals the shards out to strands that are relayed beside each other. A key is in one shard, so its order stays. By
+/// their numbers' remainders: where the embedded broker's partitions are a multiple of the strands, each strand fills
+/// partitions of its own, and none waits for another. Where instances share the shards, one may hold those of a single
+/// remainder; then it has one strand, and the other instance is the other.
+fn strands(leases: &[Lease], count: usize) -> Vec<Arc<[Lease]>> {
+    let count = count.max(1);
     let number = |lease: &Lease| outbox_shard(&lease.resource).and_then(|shard| usize::try_from(shard).ok());
-    let lane_of = |lease: &Lease| number(lease).unwrap_or(0) % count;
-    let lane = |lane| leases.iter().filter(|lease| lane_of(lease) == lane).cloned().collect::<Arc<[_]>>();
-    (0..count).map(lane).filter(|lane| !lane.is_empty()).collect()
+    let strand_of = |lease: &Lease| number(lease).unwrap_or(0) % count;
+    let strand = |strand| leases.iter().filter(|lease| strand_of(lease) == strand).cloned().collect::<Arc<[_]>>();
+    (0..count).map(strand).filter(|strand| !strand.is_empty()).collect()
 }
 
 /// Sends what is staged.
@@ -98,25 +104,49 @@ impl Relay {
             return Ok(self.poll_interval);
         }
         self.recover().await?;
-        let lanes = lanes(&leases, self.store.relays_at_once());
-        let relayed = join_all(lanes.iter().map(|lane| self.relay_lane(lane))).await;
-        if let Err(error) = relayed.into_iter().collect::<Result<()>>() {
-            self.unrecovered = leases;
-            return Err(error);
+        if self.relay_all(&leases).await.inspect_err(|_| self.unrecovered.clone_from(&leases))? {
+            return Ok(Duration::ZERO);
         }
         let next = self.store.next_outgoing_at(&leases).await?;
         let wait = next.map_or(self.poll_interval, |due_at| due_at.since(self.clock.now()));
         Ok(wait.clamp(Duration::from_millis(1), self.poll_interval))
     }
 
-    /// Relays batch after batch of some shards, until nothing is due or the shards are to be divided anew.
-    async fn relay_lane(&self, leases: &Arc<[Lease]>) -> Result<()> {
-        while self.relay_batch(leases).await? == self.batch {
-            if self.stopping.is_cancelled() || self.share.is_due(Instant::now()) {
-                break;
+    /// Relays until one strand has nothing due; whether another has.
+    async fn relay_all(&self, leases: &[Lease]) -> Result<bool> {
+        let at_once = match &self.outlet {
+            Outlet::ProductionLog { .. } => self.store.relays_at_once(),
+            // A producer sends one batch at a time, and sends all of it at once.
+            Outlet::Producer(_) => 1,
+        };
+        let ran_dry = AtomicBool::new(false);
+        let strands = strands(leases, at_once);
+        let relayed = join_all(strands.iter().map(|strand| self.relay_strand(strand, &ran_dry))).await;
+        let mut more = false;
+        let mut failed = None;
+        for result in relayed {
+            match result {
+                Ok(has_more) => more |= has_more,
+                Err(error) => {
+                    if let Some(other) = failed.replace(error) {
+                        tracing::warn!(error = chain(&other), "a part of the outbox cannot be relayed now");
+                    }
+                }
             }
         }
-        Ok(())
+        failed.map_or(Ok(more), Err)
+    }
+
+    /// Relays batch after batch of some shards, until nothing of them is due, another strand has run dry, or the shards
+    /// are to be divided anew; whether more is due.
+    async fn relay_strand(&self, leases: &Arc<[Lease]>, ran_dry: &AtomicBool) -> Result<bool> {
+        while self.relay_batch(leases).await? == self.batch {
+            if self.stopping.is_cancelled() || ran_dry.load(Ordering::Relaxed) || self.share.is_due(Instant::now()) {
+                return Ok(true);
+            }
+        }
+        ran_dry.store(true, Ordering::Relaxed);
+        Ok(false)
     }
 
     /// Looks at the division of the shards.
@@ -231,5 +261,27 @@ impl Relay {
         self.metrics.published(count(|outcome| matches!(outcome, OutgoingOutcome::Published { .. })));
         self.metrics.retried(count(|outcome| matches!(outcome, OutgoingOutcome::Retry { .. })));
         self.metrics.gave_up(count(|outcome| matches!(outcome, OutgoingOutcome::GiveUp { .. })));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_shard_is_in_one_strand() {
+        let held = |shards: &[i32]| {
+            let lease = |shard: &i32| Lease { resource: format!("outbox/{shard}"), token: 1 };
+            shards.iter().map(lease).collect::<Vec<_>>()
+        };
+        let numbers = |leases: &[Lease], count| {
+            let strand =
+                |strand: &Arc<[Lease]>| strand.iter().filter_map(|lease| outbox_shard(&lease.resource)).collect();
+            strands(leases, count).iter().map(strand).collect::<Vec<Vec<i32>>>()
+        };
+        assert_eq!(numbers(&held(&[0, 1, 10, 11, 2]), 2), [vec![0, 10, 2], vec![1, 11]]);
+        assert_eq!(numbers(&held(&[1, 3]), 2), [vec![1, 3]]);
+        assert_eq!(numbers(&held(&[1, 2]), 0), [vec![1, 2]]);
+        assert!(numbers(&[], 2).is_empty());
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use diesel_async::AsyncPgConnection;
+use tokio::time::timeout;
 use tokio_postgres::{
     CancelToken, Config, NoTls, Socket,
     config::SslMode,
@@ -63,20 +64,34 @@ impl Address {
 
     pub(super) async fn connect(&self) -> Result<AsyncPgConnection> {
         // Boxed: a handshake is large, and would make everything large that may have to connect.
-        match &self.encryption {
-            Encryption::Off => Box::pin(open(&self.config, NoTls)).await,
-            #[cfg(feature = "postgres-tls")]
-            Encryption::On(tls) => Box::pin(open(&self.config, tls.clone())).await,
-        }
+        let opening = async {
+            match &self.encryption {
+                Encryption::Off => Box::pin(open(&self.config, NoTls)).await,
+                #[cfg(feature = "postgres-tls")]
+                Encryption::On(tls) => Box::pin(open(&self.config, tls.clone())).await,
+            }
+        };
+        timeout(self.limit(), opening).await.unwrap_or_else(|_| {
+            let problem = "PostgreSQL was reached and does not answer; check what is between it and this host";
+            Err(Error::new(ErrorKind::StoreUnavailable, problem))
+        })
     }
 
-    /// Asks the server to stop what a connection runs. A server that does not answer has nothing to stop.
+    /// Asks the server to stop what a connection runs. Closing the connection stops what is not stopped so.
     pub(super) async fn cancel(&self, running: &CancelToken) {
-        let _ = match &self.encryption {
-            Encryption::Off => running.cancel_query(NoTls).await,
-            #[cfg(feature = "postgres-tls")]
-            Encryption::On(tls) => running.cancel_query(tls.clone()).await,
+        let asking = async {
+            match &self.encryption {
+                Encryption::Off => running.cancel_query(NoTls).await,
+                #[cfg(feature = "postgres-tls")]
+                Encryption::On(tls) => running.cancel_query(tls.clone()).await,
+            }
         };
+        let _ = timeout(self.limit(), asking).await;
+    }
+
+    /// The time to be connected in. The driver's own limit ends where the server is reached.
+    fn limit(&self) -> Duration {
+        self.config.get_connect_timeout().map_or(CONNECT_TIMEOUT, |reached| *reached + CONNECT_TIMEOUT)
     }
 }
 
@@ -107,11 +122,16 @@ fn required(_: Option<&str>) -> Result<Encryption> {
 /// The URL as the driver understands it, and the file that `sslrootcert` names. Certificates are always checked in full,
 /// so that `verify-full` is another name of `require`.
 fn split_off_authorities(url: &str) -> (String, Option<String>) {
-    let Some((address, parameters)) = url.split_once('?') else { return (url.to_owned(), None) };
+    // A password may hold a question mark: the driver takes it as it is.
+    let host = url.find('@').map_or(0, |at| at + 1);
+    let Some(question) = url[host..].find('?') else { return (url.to_owned(), None) };
+    let (address, parameters) = (&url[..host + question], &url[host + question + 1..]);
     let mut authorities = None;
     let mut kept = Vec::new();
     for parameter in parameters.split('&') {
         match parameter.split_once('=') {
+            // Libpq's name for what is done anyway.
+            Some(("sslrootcert", "system")) => {}
             Some(("sslrootcert", file)) => authorities = Some(decoded(file)),
             Some(("sslmode", "verify-full" | "verify-ca")) => kept.push("sslmode=require"),
             _ => kept.push(parameter),
@@ -135,6 +155,8 @@ mod tests {
         let url = "postgres://app@db/events?sslmode=verify-full&sslrootcert=%2Fetc%2Fdb%20ca.pem&connect_timeout=3";
         let expected = "postgres://app@db/events?sslmode=require&connect_timeout=3".to_owned();
         assert_eq!(split(url), (expected, Some("/etc/db ca.pem".to_owned())));
+        let url = "postgres://u:p?x@db/e?sslrootcert=system&sslmode=require";
+        assert_eq!(split(url), ("postgres://u:p?x@db/e?sslmode=require".to_owned(), None));
         assert_eq!(split("postgres://db/x"), ("postgres://db/x".to_owned(), None));
         assert_eq!(split("postgres://db/x?sslrootcert=a"), ("postgres://db/x".to_owned(), Some("a".to_owned())));
     }

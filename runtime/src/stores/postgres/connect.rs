@@ -35,7 +35,8 @@ impl Use {
 /// Opens a connection.
 ///
 /// # Errors
-/// When the URL is not understood, or the server cannot be reached or refuses.
+/// When the URL is not understood, no encrypted connection can be had where one is asked for, or the server cannot be
+/// reached or refuses.
 pub(crate) async fn connect(url: &str, purpose: Use) -> Result<AsyncPgConnection> {
     connect_to(&Address::parse(url)?, purpose).await
 }
@@ -43,7 +44,9 @@ pub(crate) async fn connect(url: &str, purpose: Use) -> Result<AsyncPgConnection
 /// Opens a connection to a known address.
 pub(super) async fn connect_to(address: &Address, purpose: Use) -> Result<AsyncPgConnection> {
     let mut connection = address.connect().await?;
-    connection.batch_execute(purpose.set_up()).await?;
+    if !purpose.set_up().is_empty() {
+        connection.batch_execute(purpose.set_up()).await?;
+    }
     Ok(connection)
 }
 
@@ -55,7 +58,10 @@ pub(super) fn refused(error: tokio_postgres::Error) -> Error {
             "no encrypted connection to PostgreSQL; check that the server has `ssl = on`, and that its certificate is \
              for the host of the URL and signed by an authority of the system or of `sslrootcert=FILE`",
         ),
-        Some("28000" | "28P01") => (ErrorKind::Config, "PostgreSQL refused the user; check user and password"),
+        Some("28000" | "28P01") => (
+            ErrorKind::Config,
+            "PostgreSQL refused the user; check user and password, and whether it wants `sslmode=require`",
+        ),
         Some("3D000") => (ErrorKind::Config, "PostgreSQL has no such database; create it, or check the URL"),
         Some("53300") => (ErrorKind::StoreUnavailable, "PostgreSQL has no connection left; raise `max_connections`"),
         _ => (ErrorKind::StoreUnavailable, "PostgreSQL cannot be reached; check the URL and that the server runs"),
@@ -67,6 +73,7 @@ pub(super) fn refused(error: tokio_postgres::Error) -> Error {
 fn is_about_encryption(error: &tokio_postgres::Error) -> bool {
     use std::{error::Error, io};
     let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
-    let gone = source.is_some_and(|source| source.kind() != io::ErrorKind::InvalidData);
+    let says_why = [io::ErrorKind::InvalidData, io::ErrorKind::InvalidInput];
+    let gone = source.is_some_and(|source| !says_why.contains(&source.kind()));
     error.to_string().starts_with("error performing TLS handshake") && !gone
 }

@@ -22,6 +22,7 @@ mod transaction;
 
 use deadpool::managed::Pool;
 
+use self::connect::connect_to;
 pub(crate) use self::connect::{Use, connect};
 use self::{address::Address, ids::Ids, inbox::Unwanted, outbox::Topics, pool::Connections};
 use crate::{clock::Clock, connection::Backend, error::Result, store::Store, stores::StoreOptions};
@@ -45,6 +46,8 @@ impl PostgresStore {
     pub(super) async fn open(options: &StoreOptions) -> Result<Self> {
         let max_connections = usize::try_from(options.max_connections).unwrap_or(usize::MAX).max(1);
         let address = Address::parse(&options.url)?;
+        // What is wrong with it is told now and not at the first event.
+        drop(connect_to(&address, Use::Store).await?);
         let store = Self {
             pool: Connections::pool(&address, Use::Store, OWN_CONNECTIONS)?,
             handlers: Connections::pool(&address, Use::Handler, max_connections)?,
@@ -54,8 +57,6 @@ impl PostgresStore {
             topics: Topics::default(),
             clock: options.clock.clone(),
         };
-        // A wrong URL is told now and not at the first event.
-        drop(pool::checkout(&store.pool).await?);
         Ok(store)
     }
 }

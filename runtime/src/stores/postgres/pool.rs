@@ -82,8 +82,13 @@ impl Manager for Connections {
     type Type = Pooled;
     type Error = Error;
 
+    /// Whatever keeps it from being opened, another may be opened later: the address was good when the store was opened,
+    /// and a server may be reached through several doors.
     async fn create(&self) -> Result<Pooled> {
-        Ok(Pooled { connection: connect_to(&self.address, self.purpose).await?, spoiled: false })
+        let connection = connect_to(&self.address, self.purpose).await.map_err(|error| {
+            Error::new(ErrorKind::StoreUnavailable, "no connection to PostgreSQL can be opened now").caused_by(error)
+        })?;
+        Ok(Pooled { connection, spoiled: false })
     }
 
     /// Asks the client only: a query at each reuse would double the round trips of a short operation.

@@ -230,7 +230,7 @@ impl InstanceRow {
     fn seen(self, presence: &Presence) -> InstanceBeat {
         let (beat, at, is_gone) = match presence.look(&self.id) {
             Seen::Beating(beat, at) => (beat, at, false),
-            Seen::Gone => (self.beat, self.last_beat_at, true),
+            Seen::Gone => (self.beat, None, true),
         };
         InstanceBeat {
             id: self.id,
@@ -240,7 +240,7 @@ impl InstanceRow {
             beat,
             is_gone,
             started_at: self.started_at,
-            last_beat_at: at,
+            last_beat_at: at.unwrap_or(self.last_beat_at),
         }
     }
 }

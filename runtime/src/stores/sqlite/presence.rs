@@ -35,7 +35,7 @@ struct Own {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Seen {
     /// Its process lives, and has counted so many beats, the last one at this time.
-    Beating(i64, Timestamp),
+    Beating(i64, Option<Timestamp>),
     /// Its process has ended.
     Gone,
 }
@@ -89,12 +89,12 @@ impl Presence {
     /// Looks for an instance. One whose file cannot be read is taken to live: a lease of silence ends it all the same.
     pub(super) fn look(&self, id: &str) -> Seen {
         if let Some(own) = self.own().get(id) {
-            return Seen::Beating(own.beat, own.at);
+            return Seen::Beating(own.beat, Some(own.at));
         }
         match self.try_look(id) {
             Ok(seen) => seen,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Seen::Gone,
-            Err(_) => Seen::Beating(0, Timestamp::from_micros(0)),
+            Err(_) => Seen::Beating(0, None),
         }
     }
 
@@ -106,7 +106,7 @@ impl Presence {
                 let (mut beat, mut at) = ([0; 8], [0; 8]);
                 file.read_exact(&mut beat)?;
                 file.read_exact(&mut at)?;
-                Ok(Seen::Beating(i64::from_le_bytes(beat), Timestamp::from_micros(i64::from_le_bytes(at))))
+                Ok(Seen::Beating(i64::from_le_bytes(beat), Some(Timestamp::from_micros(i64::from_le_bytes(at)))))
             }
             Err(TryLockError::Error(error)) => Err(error),
         }
@@ -150,10 +150,10 @@ mod tests {
         assert_eq!(ours.look("one"), Seen::Gone);
         let at = Timestamp::from_micros;
         theirs.enter("one", at(7)).unwrap();
-        assert_eq!(ours.look("one"), Seen::Beating(0, at(7)));
+        assert_eq!(ours.look("one"), Seen::Beating(0, Some(at(7))));
         theirs.beat("one", at(8)).unwrap();
-        assert_eq!(ours.look("one"), Seen::Beating(1, at(8)));
-        assert_eq!(theirs.look("one"), Seen::Beating(1, at(8)));
+        assert_eq!(ours.look("one"), Seen::Beating(1, Some(at(8))));
+        assert_eq!(theirs.look("one"), Seen::Beating(1, Some(at(8))));
         drop(theirs);
         assert_eq!(ours.look("one"), Seen::Gone);
     }

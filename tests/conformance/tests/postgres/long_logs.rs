@@ -1,5 +1,5 @@
-//! However long the logs have become, and whatever the server knows of them, no operation reads more of them than the
-//! rows that it is about.
+//! However long the logs have become, and whatever the server knows of them, what a service does all day reads no more of
+//! them than the rows that it is about.
 
 use tracked_events::{
     Timestamp,

@@ -20,21 +20,32 @@ pub(super) fn checked(file: Option<&str>) -> Result<ClientConfig> {
             for authority in in_file(file)? {
                 roots.add(authority).map_err(|error| unusable(file, error))?;
             }
+            if roots.is_empty() {
+                return Err(unusable(file, "there is no certificate in PEM format in it"));
+            }
         }
-        None => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-    }
-    if roots.is_empty() {
-        let problem = "no certificate authority was found to check PostgreSQL's certificate by; name a file with \
-                       `sslrootcert=FILE`";
-        return Err(Error::new(ErrorKind::Config, problem));
+        None => add_the_systems(&mut roots)?,
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let versions = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let versions =
         versions.map_err(|error| Error::new(ErrorKind::Config, "no version of TLS can be used").caused_by(error))?;
-    Ok(versions.with_root_certificates(roots).with_no_client_auth())
+    let mut config = versions.with_root_certificates(roots).with_no_client_auth();
+    // Servers that begin with TLS ask for it.
+    config.alpn_protocols = vec![b"postgresql".to_vec()];
+    Ok(config)
+}
+
+fn add_the_systems(roots: &mut RootCertStore) -> Result<()> {
+    let mut found = rustls_native_certs::load_native_certs();
+    roots.add_parsable_certificates(found.certs);
+    if !roots.is_empty() {
+        return Ok(());
+    }
+    let problem = "the system has no certificate authority to check PostgreSQL's certificate by; name a file with \
+                   `sslrootcert=FILE`";
+    let error = Error::new(ErrorKind::Config, problem);
+    Err(if found.errors.is_empty() { error } else { error.caused_by(found.errors.swap_remove(0)) })
 }
 
 fn in_file(file: &str) -> Result<Vec<CertificateDer<'static>>> {
@@ -42,7 +53,6 @@ fn in_file(file: &str) -> Result<Vec<CertificateDer<'static>>> {
     authorities.map_err(|error| unusable(file, error))
 }
 
-fn unusable(file: &str, error: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::new(ErrorKind::Config, format!("`sslrootcert={file}` holds no certificates that can be used"))
-        .caused_by(error)
+fn unusable(file: &str, error: impl Into<crate::BoxError>) -> Error {
+    Error::new(ErrorKind::Config, format!("`sslrootcert={file}` cannot be used")).caused_by(error)
 }

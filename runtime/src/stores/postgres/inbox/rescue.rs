@@ -59,7 +59,7 @@ async fn attempt(store: &PostgresStore, request: &RescueRequest) -> Result<u32> 
     let letters = letters(connection, &given_up, request).await?;
     let letters: Vec<_> = letters.iter().collect();
     let changes: Vec<_> = changes(&taken_back, &given_up, request.now);
-    let behind = guard!("rescue.hold", behind(connection, &lost).await?, without HashSet::new());
+    let behind = behind(connection, &lost).await?;
     let (open, back) = open_work(&lost, &behind, request);
     try_join!(
         attempt::insert(connection, &request.instance, &attempts),
@@ -296,9 +296,15 @@ async fn letters(
     if given_up.is_empty() {
         return Ok(Vec::new());
     }
-    let sql = concat!("SELECT ", delivery_columns!(), " FROM event_consumption_log l WHERE l.id = ANY ($1)");
+    let sql = concat!(
+        "SELECT ",
+        delivery_columns!(),
+        " FROM event_consumption_log l WHERE l.id = ANY ($1) AND l.id BETWEEN $2 AND $3"
+    );
+    let ids: Vec<_> = given_up.iter().map(|lost| lost.id).collect();
     let rows: Vec<DeliveryRow> = Statement::<DeliverySql>::new(sql)
-        .bind::<Array<BigInt>, _>(given_up.iter().map(|lost| lost.id).collect::<Vec<_>>())
+        .bind::<Array<BigInt>, _>(ids.as_slice())
+        .bounds(&ids)
         .rows(connection)
         .await?;
     let letter = |row: DeliveryRow| {

@@ -238,19 +238,21 @@ async fn standing(store: &PostgresStore, instance: &str, settlements: &[&Settlem
     let sql = "\
         SELECT r.id FROM unnest($2, $3, $5) AS r (id, token, queued)
         JOIN claim c ON c.token = coalesce(r.token, $4) AND c.instance_id = $1
-        JOIN event_consumption_log l ON l.id = r.id AND l.status = 'PROCESSING'
+        JOIN event_consumption_log l ON l.id = r.id AND l.id BETWEEN $7 AND $8 AND l.status = 'PROCESSING'
         LEFT JOIN inbox_queue q ON q.consumption_id = r.id
         WHERE CASE WHEN coalesce(r.queued, $6) THEN q.claim_token = c.token
             ELSE q.consumption_id IS NULL AND r.id BETWEEN c.first_id AND c.last_id END";
     let connection = super::super::pool::checkout(&store.pool).await?;
-    let ids: Vec<LogId> = Statement::<BigInt>::new(sql)
+    let ids: Vec<_> = settlements.iter().map(|settlement| settlement.id).collect();
+    let standing: Vec<LogId> = Statement::<BigInt>::new(sql)
         .bind::<Text, _>(instance)
-        .bind::<Array<BigInt>, _>(settlements.iter().map(|settlement| settlement.id).collect::<Vec<_>>())
+        .bind::<Array<BigInt>, _>(ids.as_slice())
         .column::<BigInt, _>(Column::of(settlements.iter().map(|settlement| Some(settlement.token.0))))
         .column::<Bool, _>(Column::of(settlements.iter().map(|settlement| Some(settlement.queued))))
+        .bounds(&ids)
         .rows(&connection)
         .await?;
-    Ok(ids.into_iter().collect())
+    Ok(standing.into_iter().collect())
 }
 
 /// Removes claims of which every row is settled.

@@ -144,7 +144,7 @@ async fn enter_keys(connection: &AsyncPgConnection, targets: &[Target], act: &Op
         SELECT l.consumer_group, l.handler_name, l.event_id, l.replay_id, r.checksum, $3, l.id
         FROM unnest($1, $2) AS r (id, checksum)
         JOIN event_consumption_log l ON l.id = r.id
-        ORDER BY 1, 2, 3, 4, l.id
+        ORDER BY l.event_id, l.handler_name COLLATE \"C\", l.replay_id COLLATE \"C\", l.id
         ON CONFLICT DO NOTHING";
     Statement::<()>::new(sql)
         .bind::<Array<BigInt>, _>(ids)

@@ -113,8 +113,7 @@ fn take_back(
         InboxState::Review
     } else {
         receive_again(connection, id, request.now)?;
-        let follows = guard!("rescue.hold", follows_another(connection, &group, &delivery)?, without false);
-        if follows { InboxState::Held } else { InboxState::Waiting }
+        if follows_another(connection, &group, &delivery)? { InboxState::Held } else { InboxState::Waiting }
     };
     let open = Open {
         id,
