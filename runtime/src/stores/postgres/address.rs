@@ -89,9 +89,11 @@ impl Address {
         let _ = timeout(self.limit(), asking).await;
     }
 
-    /// The time to be connected in. The driver's own limit ends where the server is reached.
+    /// The time to be connected in. The driver's own limit is for each host, and ends where it is reached.
     fn limit(&self) -> Duration {
-        self.config.get_connect_timeout().map_or(CONNECT_TIMEOUT, |reached| *reached + CONNECT_TIMEOUT)
+        let hosts = u32::try_from(self.config.get_hosts().len()).unwrap_or(u32::MAX).max(1);
+        let each = self.config.get_connect_timeout().map_or(CONNECT_TIMEOUT, |reached| *reached + CONNECT_TIMEOUT);
+        each.saturating_mul(hosts)
     }
 }
 

@@ -22,9 +22,8 @@ mod transaction;
 
 use deadpool::managed::Pool;
 
-use self::connect::connect_to;
 pub(crate) use self::connect::{Use, connect};
-use self::{address::Address, ids::Ids, inbox::Unwanted, outbox::Topics, pool::Connections};
+use self::{address::Address, connect::connect_to, ids::Ids, inbox::Unwanted, outbox::Topics, pool::Connections};
 use crate::{clock::Clock, connection::Backend, error::Result, store::Store, stores::StoreOptions};
 
 /// Connections for the store's own operations. A consumer needs one to admit and one to settle at a time, the relay
